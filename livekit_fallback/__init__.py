@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Failover for LiveKit Agents: STT, LLM and TTS that keep a call fluent while providers fail.
+
+Importing this package registers it as a LiveKit plugin and has no other effect.
+"""
+
+from __future__ import annotations
+
+from livekit.agents import Plugin
+
+from .adapters.llm import FallbackLLM
+from .adapters.stt import FallbackSTT
+from .adapters.tts import FallbackTTS
+from .errors import AllProvidersFailedError, AttemptReport
+from .events import (
+    ExhaustedEvent,
+    FailoverEvent,
+    LLMAvailabilityChangedEvent,
+    OutputLostEvent,
+    RecoveryEvent,
+    STTAvailabilityChangedEvent,
+    TTSAvailabilityChangedEvent,
+    default_observers,
+)
+from .log import logger
+from .observability import log_events
+from .provider import Provider
+from .version import __version__
+
+__all__ = [
+    "AllProvidersFailedError",
+    "AttemptReport",
+    "ExhaustedEvent",
+    "FailoverEvent",
+    "FallbackLLM",
+    "FallbackSTT",
+    "FallbackTTS",
+    "LLMAvailabilityChangedEvent",
+    "OutputLostEvent",
+    "Provider",
+    "RecoveryEvent",
+    "STTAvailabilityChangedEvent",
+    "TTSAvailabilityChangedEvent",
+    "__version__",
+]
+
+
+class FallbackPlugin(Plugin):
+    """How LiveKit's workers know the package."""
+
+    def __init__(self) -> None:
+        super().__init__(__name__, __version__, __package__ or __name__, logger)
+
+
+default_observers.append(log_events)
+Plugin.register_plugin(FallbackPlugin())

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an attempt is: one use of one provider for one request. Written once for all components.
+
+The provider runs in a task of its own, so that a deadline can move on without its consent. The
+first of these decides the attempt's outcome, and whatever comes later is dropped:
+
+* the provider's stream ends, cleanly or with an exception of any type
+* a deadline passes: the provider is cancelled and closed beside the next attempt
+* the caller cancels: everything ends, nobody is blamed
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from ..classify import ErrorFacts, classify
+from ..core.circuit import Permit
+from ..core.outcome import Outcome, Status
+from ..errors import (
+    FirstOutputTimeoutError,
+    NoOutputError,
+    ProviderCancelledError,
+    StallError,
+)
+from ..provider import Member
+from ._tasks import TaskHolder, settle
+from ._watch import Watch
+
+# How long the end of a request waits for its provider's stream to close. Streams close within a
+# few turns of the event loop; one that does not is left to close beside the conversation.
+CLOSE_PATIENCE_SEC = 0.25
+
+Item = TypeVar("Item")
+
+Stream = AbstractAsyncContextManager[AsyncIterator[Item]]
+"""A provider's stream: entered to use it, iterated for its output, left to close it."""
+
+current_attempt: ContextVar[Attempt[Any] | None] = ContextVar("current_attempt", default=None)
+"""The attempt that the running code works for. Tasks started by a provider inherit it, which is
+how a metrics event of a shared provider is traced to the request that caused it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What an attempt is given to work with.
+
+    Args:
+        member: The provider to use.
+        permit: Leave to use it; outcomes are reported with it.
+        tasks: Holds the attempt's task.
+        first_output_due: When the first useful output must be there if it is owed from the
+            given time on; ``None`` is no limit. Called once per debt.
+        served: Called at the first useful output of the attempt.
+        is_probe: The attempt exists only to learn whether the provider is back: it ends at its
+            first useful output.
+    """
+
+    member: Member[Any]
+    permit: Permit
+    tasks: TaskHolder
+    first_output_due: Callable[[float], float | None]
+    served: Callable[[Attempt[Any]], None]
+    is_probe: bool = False
+
+
+class Attempt(ABC, Generic[Item]):
+    """One use of one provider.
+
+    Subclasses look at each output (:meth:`_receive`), say :meth:`_output` when it is useful,
+    hand it to the session, and judge a clean end (:meth:`_judge_end`). Outputs are handed over
+    in the provider's order, and none after the attempt is over.
+
+    Args:
+        assignment: What to work with.
+        open_stream: Opens the provider's stream. May raise.
+    """
+
+    def __init__(self, assignment: Assignment, open_stream: Callable[[], Stream[Item]]) -> None:
+        self.member = assignment.member
+        self.permit = assignment.permit  # renewed when a success was recorded on the way
+        self.is_probe = assignment.is_probe
+        self.facts: ErrorFacts | None = None  # set when the attempt fails
+        self.error: BaseException | None = None  # likewise
+        self.delivered = 0.0  # handed to the session: characters (LLM), seconds of audio (TTS)
+        self.unfinished = False  # it succeeded, but the request goes on with another provider
+        self._assignment = assignment
+        self._open_stream = open_stream
+        self._loop = asyncio.get_running_loop()
+        self._watch = Watch(self._expire)
+        self._verdict: asyncio.Future[Outcome] = self._loop.create_future()
+        self._task: asyncio.Task[None] | None = None
+        self._stream_ended = False  # the provider's stream is closing by itself
+        self._owed_since: float | None = None
+        self._latency: float | None = None
+        self._stall_timeout = self.member.limits.stall_timeout
+        self.started_at = self._loop.time()
+
+    @property
+    def committed(self) -> bool:
+        """Whether useful output was handed to the session."""
+        return self._latency is not None
+
+    @property
+    def may_move_on(self) -> bool:
+        """Whether, after a failure, another provider may be asked without harm."""
+        return not self.committed
+
+    @property
+    def lost(self) -> float | None:
+        """How much is missing if the request ends here, where that can be known or estimated."""
+        return None
+
+    @property
+    def duration(self) -> float:
+        """Seconds since the attempt began."""
+        return self._loop.time() - self.started_at
+
+    async def run(self) -> Outcome:
+        """Use the provider and return how it went. Call once.
+
+        Raises:
+            asyncio.CancelledError: The caller was cancelled, or the adapter closed. The provider
+                has been cancelled, and closed unless it refuses to.
+        """
+        name = f"fallback attempt on {self.member.name}"
+        self._task = task = self._assignment.tasks.spawn(self._drive(), name)
+        try:
+            outcome = await self._verdict
+        except asyncio.CancelledError:
+            self._stop()
+            await settle(task, patience=CLOSE_PATIENCE_SEC)
+            raise
+        self._stop()
+        if outcome.status is Status.SUCCESS:
+            # lets the provider report its metrics before the request is over
+            await settle(task, patience=CLOSE_PATIENCE_SEC)
+        return outcome
+
+    def owe(self) -> None:
+        """Start the clock: from now on the provider owes output. Idempotent."""
+        if self._owed_since is not None or self._verdict.done():
+            return
+        self._owed_since = self._loop.time()
+        self._watch.set(self._assignment.first_output_due(self._owed_since))
+
+    def feed(self, give: Callable[[Any], None], what: Any) -> None:
+        """Hand input to the provider. What it raises is its failure, not the caller's."""
+        try:
+            give(what)
+        except Exception as error:
+            self._fail(error)
+
+    @abstractmethod
+    def _receive(self, item: Item) -> None:
+        """Look at one output of the provider and hand it on."""
+
+    def _judge_end(self) -> BaseException | None:
+        """Return what is wrong with a stream that ended cleanly just now; ``None`` if nothing."""
+        return None if self.committed else NoOutputError("any useful output")
+
+    def _is_complete(self) -> bool:
+        """Whether all that was owed had been delivered, should the stream break now."""
+        return False
+
+    def _stall_due(self, now: float) -> float | None:
+        """Return when the next output must be there; ``None`` while nothing more is owed."""
+        return None if self._stall_timeout is None else now + self._stall_timeout
+
+    def _output(self) -> None:
+        """Take note of a useful output, just before it is handed to the session."""
+        now = self._loop.time()
+        if self._latency is None:
+            self._latency = now - (now if self._owed_since is None else self._owed_since)
+            if self.is_probe:
+                self._succeed()
+                return
+            self._assignment.served(self)
+        self._watch.set(self._stall_due(now))
+
+    def _succeed(self) -> None:
+        self._decide(Outcome(Status.SUCCESS, self._latency))
+
+    def _fail(self, error: BaseException) -> None:
+        if self._verdict.done():
+            return
+        if self._is_complete():
+            self._succeed()
+            return
+        self.error = error
+        self.facts = classify(error)
+        self._decide(Outcome(Status.FAILURE, self._latency, self.facts.failure))
+
+    def _decide(self, outcome: Outcome) -> None:
+        if not self._verdict.done():
+            self._watch.stop()
+            self._verdict.set_result(outcome)
+
+    def _expire(self) -> None:
+        if self._latency is None:
+            waited = self._loop.time() - (self._owed_since or self.started_at)
+            self._fail(FirstOutputTimeoutError(waited))
+        else:
+            self._fail(StallError(self._stall_timeout or 0.0))
+
+    def _stop(self) -> None:
+        self._watch.stop()
+        # a stream that is closing already is not disturbed: it would leave things behind
+        if self._task is not None and not self._stream_ended:
+            self._task.cancel()
+
+    async def _drive(self) -> None:
+        current_attempt.set(self)
+        try:
+            async with self._open_stream() as stream:
+                await self._consume(stream)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._verdict.done() or (task is not None and task.cancelling()):
+                raise
+            self._fail(ProviderCancelledError())
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a provider may raise anything, and all of it counts
+            self._fail(error)
+        finally:
+            # the adapter was closed: nobody else would wake the request that waits for this
+            self._verdict.cancel()
+
+    async def _consume(self, stream: AsyncIterator[Item]) -> None:
+        decided = self._verdict.done
+        try:
+            async for item in stream:
+                if decided():
+                    return
+                self._receive(item)
+            self._end()
+        finally:
+            self._stream_ended = True
+
+    def _end(self) -> None:
+        problem = self._judge_end()
+        if problem is None:
+            self._succeed()
+        else:
+            self._fail(problem)
+
+

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the session reads from an adapter of any component, answered for the provider at work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from livekit.agents import APIConnectOptions
+
+from ..events import Component
+from ._attempt import Assignment
+from ._chain import Chain
+
+# Plugins time their connection and each read by one value. Deadlines are the adapter's, so this
+# only has to be long enough not to fire while nothing is owed, such as a voice waiting for text.
+_PATIENT_SEC = 60.0
+
+
+class ChainedAdapter:
+    """Mixin of the adapters. ``_chain`` is set by their constructors."""
+
+    _chain: Chain[Any]
+
+    @property
+    def component(self) -> Component:
+        """Which adapter this is: ``"llm"``, ``"stt"`` or ``"tts"``."""
+        return self._chain.component
+
+    @property
+    def model(self) -> str:
+        """Model of the provider that the next request goes to."""
+        model: str = self._chain.next_member.instance.model
+        return model
+
+    @property
+    def provider(self) -> str:
+        """Vendor of the provider that the next request goes to."""
+        provider: str = self._chain.next_member.instance.provider
+        return provider
+
+    @property
+    def metrics_metadata(self) -> Any:
+        """Model and vendor of the provider that served last."""
+        return self._chain.last_member.instance.metrics_metadata
+
+
+def patient_options() -> APIConnectOptions:
+    """Return options for a provider whose clock is entirely ours."""
+    return APIConnectOptions(max_retry=0, retry_interval=0.0, timeout=_PATIENT_SEC)
+
+
+def connect_options(assignment: Assignment) -> APIConnectOptions:
+    """Return options for a provider that has to connect within its attempt's deadline."""
+    timeout = assignment.member.limits.attempt_timeout
+    return APIConnectOptions(
+        max_retry=0, retry_interval=0.0, timeout=_PATIENT_SEC if timeout is None else timeout
+    )
+
+

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks that are named, held until they end, and whose exceptions are always retrieved."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from ..log import logger
+
+
+class TaskHolder:
+    """Holds the tasks of one adapter. Safe to use from the event loop's thread only."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Start a task; it is held here until it ends, and what it raises is logged."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def close(self, *, patience: float) -> None:
+        """Cancel all tasks and wait for them up to ``patience`` seconds.
+
+        A provider may refuse to be cancelled. Its task is then left to the event loop, and
+        said so in the log, because the caller must not hang on it.
+        """
+        for task in self._tasks:
+            task.cancel()
+        if not self._tasks:
+            return
+        _, stubborn = await asyncio.wait(self._tasks, timeout=patience)
+        for task in stubborn:
+            logger.warning(
+                "a provider does not react to cancellation, its task was left behind",
+                extra={"task": task.get_name()},
+            )
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error(
+                "a task of the adapter failed unexpectedly",
+                extra={"task": task.get_name(), "lk.pii.error": repr(error)},
+            )
+
+
+async def settle(task: asyncio.Task[Any], *, patience: float) -> None:
+    """Wait for a task that is ending, up to ``patience`` seconds; never raises what it raised."""
+    if not task.done():
+        await asyncio.wait({task}, timeout=patience)
+
+
+def retrieve(task: asyncio.Task[Any]) -> None:
+    """Mark a task's exception as seen. For tasks whose exception reaches the caller otherwise."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The adapter for language models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from livekit.agents import NOT_GIVEN, APIConnectOptions, NotGivenOr
+from livekit.agents.llm import LLM, ChatChunk, ChatContext, LLMStream, Tool, ToolChoice
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
+from opentelemetry import trace
+from typing_extensions import Unpack
+
+from ..errors import EndedEarlyError, NoOutputError
+from ..events import EventName
+from ..options import LLM_DEFAULTS, LLMOptions, limits, resolved
+from ..provider import Member, Provider, named_providers
+from ._attempt import Assignment, Attempt
+from ._base import ChainedAdapter, patient_options
+from ._chain import Chain
+from ._livekit import note_served, read_outputs_directly
+from ._request import Request
+
+
+class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | EventName]):
+    """A LiveKit ``LLM`` that answers with the first of several that can.
+
+    Args:
+        llm: Providers in priority order: ``LLM`` instances, or
+            :class:`~livekit_fallback.Provider` entries with a name and own limits.
+        options: The keywords below as a mapping; keywords win.
+        **keywords: See :class:`~livekit_fallback.options.LLMOptions`.
+
+    Raises:
+        ValueError: The list or an option is wrong; the text says what is allowed.
+
+    Any number of requests may run concurrently. Events: ``failover``, ``recovery``,
+    ``exhausted``, ``output_lost``, ``llm_availability_changed``, and LiveKit's ``error`` and
+    ``metrics_collected``. Providers are not closed with the adapter.
+    """
+
+    def __init__(
+        self,
+        llm: Sequence[LLM | Provider[LLM]],
+        *,
+        options: Mapping[str, Any] | None = None,
+        **keywords: Unpack[LLMOptions],
+    ) -> None:
+        opts = resolved(LLMOptions, LLM_DEFAULTS, options, keywords)
+        named = named_providers(llm, LLM, "llm")
+        super().__init__()
+        self._restarts: bool = opts["retry_on_chunk_sent"]
+        self._reports_usage: set[int] = set()  # providers known to end answers with their usage
+        members = [
+            Member(i, name, p.instance, p.instance, limits(opts, p.overrides, "llm"))
+            for i, (name, p) in enumerate(named.items())
+        ]
+        self._chain: Chain[LLM] = Chain(
+            self, "llm", members, opts, replay_metrics=lambda a: a.committed and not a.is_probe
+        )
+
+    def chat(
+        self,
+        *,
+        chat_ctx: ChatContext,
+        tools: list[Tool] | None = None,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,
+        tool_choice: NotGivenOr[ToolChoice] = NOT_GIVEN,
+        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
+    ) -> LLMStream:
+        """Start a request; see :meth:`livekit.agents.llm.LLM.chat`.
+
+        ``conn_options`` is ignored: deadlines and retries are the adapter's own options.
+
+        Raises:
+            RuntimeError: The adapter has been closed.
+        """
+        self._chain.check_open()
+        call = {
+            "chat_ctx": chat_ctx,
+            "tools": tools,
+            "parallel_tool_calls": parallel_tool_calls,
+            "tool_choice": tool_choice,
+            "extra_kwargs": extra_kwargs,
+        }
+        return FallbackLLMStream(self, chat_ctx, tools or [], conn_options, call)
+
+    def prewarm(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Prewarm the primary, which is expected to serve."""
+        self._chain.members[0].instance.prewarm(loop=loop)
+
+    async def aclose(self) -> None:
+        """Stop all requests and probes. Idempotent."""
+        await self._chain.aclose()
+        await super().aclose()
+
+    def _attempt(
+        self, call: Mapping[str, Any], deliver: Callable[[ChatChunk], None], given: Assignment
+    ) -> ChatAttempt:
+        def open_stream() -> LLMStream:
+            attempt.owe()  # before chat(), which may block or hang by itself
+            return given.member.instance.chat(**call, conn_options=patient_options())
+
+        attempt = ChatAttempt(given, open_stream, deliver, self._restarts, self._reports_usage)
+        return attempt
+
+    def _remember(self, call: Mapping[str, Any]) -> None:
+        self._chain.remember(partial(self._attempt, call, lambda _: None))
+
+
+class FallbackLLMStream(LLMStream):
+    """One request to a :class:`FallbackLLM`."""
+
+    _llm_request_span_name = "llm_fallback_adapter"
+    _llm_attempt_span_name = None
+    _genai_operation_name = None  # the provider's own span describes the inference
+
+    def __init__(
+        self,
+        llm: FallbackLLM,
+        chat_ctx: ChatContext,
+        tools: list[Tool],
+        conn_options: APIConnectOptions,
+        call: Mapping[str, Any],
+    ) -> None:
+        super().__init__(llm, chat_ctx=chat_ctx, tools=tools, conn_options=conn_options)
+        self._adapter = llm
+        self._call = call
+        read_outputs_directly(self, self._task)
+
+    async def _main_task(self) -> None:
+        self._llm_request_span = trace.get_current_span()
+        adapter = self._adapter
+        adapter._remember(self._call)
+        attempts = partial(adapter._attempt, self._call, self._event_ch.send_nowait)
+        attempt = await Request(adapter._chain, attempts).run()
+        note_served(self._llm_request_span, attempt.member)
+
+    async def _run(self) -> None:
+        raise NotImplementedError("the walk down the chain takes the place of _run")
+
+    async def _metrics_monitor_task(self, event_aiter: Any) -> None:
+        return
+
+
+class ChatAttempt(Attempt[ChatChunk]):
+    """One answer of one language model.
+
+    Useful are text that is not blank, and tool calls. What comes before the first useful chunk
+    (reasoning, provider extras) is held back, so that a failed attempt leaves no trace.
+    """
+
+    def __init__(
+        self,
+        given: Assignment,
+        open_stream: Callable[[], LLMStream],
+        deliver: Callable[[ChatChunk], None],
+        restarts: bool,
+        reports_usage: set[int],
+    ) -> None:
+        super().__init__(given, open_stream)
+        self._deliver = deliver
+        self._restarts = restarts
+        self._reports_usage = reports_usage
+        self._held: list[ChatChunk] = []
+        self._tool_called = False
+        self._usage_seen = False
+
+    @property
+    def may_move_on(self) -> bool:
+        """After the commit point only on request, and never after a tool call: it would run twice."""
+        return not self.committed or (self._restarts and not self._tool_called)
+
+    def _receive(self, chunk: ChatChunk) -> None:
+        delta = chunk.delta
+        if delta is not None and (delta.content or delta.tool_calls):
+            if delta.tool_calls:
+                self._tool_called = True
+            elif not self.committed and not (delta.content or "").strip():
+                self._held.append(chunk)
+                return
+            self._output()
+            self.delivered += len(delta.content or "")
+            self._release()
+        elif chunk.usage is not None:
+            self._usage_seen = True
+            self._reports_usage.add(self.member.index)
+        elif delta is None or not delta.extra:
+            return  # role-only and keep-alive chunks: nothing a session could use
+        if self.committed:
+            self._deliver(chunk)
+        else:
+            self._held.append(chunk)
+
+    def _release(self) -> None:
+        if self._held:
+            held, self._held = self._held, []
+            for chunk in held:
+                self._deliver(chunk)
+
+    def _judge_end(self) -> BaseException | None:
+        if not self.committed:
+            return NoOutputError("text or tool call")
+        # plugins report a body that is cut off cleanly as a good end; only the usage, which
+        # comes last, tells the two apart, from providers that have sent one before
+        if self.member.index in self._reports_usage and not self._usage_seen:
+            return EndedEarlyError("the answer came without its usage")
+        return None
+
+    def _is_complete(self) -> bool:
+        return self.committed and self._usage_seen

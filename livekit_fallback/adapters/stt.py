@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The adapter for recognisers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from livekit import rtc
+from livekit.agents import NOT_GIVEN, APIConnectOptions, NotGivenOr
+from livekit.agents.stt import (
+    STT,
+    RecognizeStream,
+    SpeechEvent,
+    SpeechEventType,
+    StreamAdapter,
+    STTCapabilities,
+)
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
+from livekit.agents.utils import AudioBuffer
+from livekit.agents.vad import VAD
+from pydantic import BaseModel
+from typing_extensions import Unpack
+
+from ..core.speech import Mark, Utterance
+from ..errors import AllProvidersFailedError, EndedEarlyError, NotSupportedError
+from ..events import EventName
+from ..options import STT_DEFAULTS, STTOptions, limits, resolved
+from ..provider import Member, Provider, named_providers
+from . import _clock
+from ._attempt import Assignment, Attempt
+from ._base import ChainedAdapter, connect_options
+from ._chain import Chain
+from ._livekit import read_outputs_directly
+from ._oneshot import OneShot
+from ._replay import ReplayBuffer
+from ._request import Request
+
+# A probe repeats the end of the last utterance: enough words to be sure of a transcript.
+_PROBE_SEC = 6.0
+
+_MARK: Mapping[SpeechEventType, Mark] = {
+    SpeechEventType.START_OF_SPEECH: Mark.START,
+    SpeechEventType.INTERIM_TRANSCRIPT: Mark.INTERIM,
+    SpeechEventType.PREFLIGHT_TRANSCRIPT: Mark.INTERIM,
+    SpeechEventType.FINAL_TRANSCRIPT: Mark.FINAL,
+    SpeechEventType.END_OF_SPEECH: Mark.END,
+}
+
+
+class FallbackSTT(ChainedAdapter, STT[Literal["stt_availability_changed"] | EventName]):
+    """A LiveKit ``STT`` that hears with the first of several recognisers that can.
+
+    Args:
+        stt: Providers in priority order: ``STT`` instances, or
+            :class:`~livekit_fallback.Provider` entries with a name and own limits.
+        vad: Voice activity detector for providers that cannot stream: they are wrapped with
+            LiveKit's ``StreamAdapter``, which recognises utterance by utterance.
+        options: The keywords below as a mapping; keywords win.
+        **keywords: See :class:`~livekit_fallback.options.STTOptions`.
+
+    Raises:
+        ValueError: The list or an option is wrong, or a provider cannot stream and there is no
+            ``vad``; the text says what is allowed.
+
+    Frames may have any sample rate and length, the same for a whole stream, 16 bit PCM. Any
+    number of streams and recognitions may run concurrently. Events as those of
+    :class:`~livekit_fallback.FallbackLLM`, with ``stt_availability_changed``.
+    """
+
+    def __init__(
+        self,
+        stt: Sequence[STT | Provider[STT]],
+        *,
+        vad: VAD | None = None,
+        options: Mapping[str, Any] | None = None,
+        **keywords: Unpack[STTOptions],
+    ) -> None:
+        opts = resolved(STTOptions, STT_DEFAULTS, options, keywords)
+        named = named_providers(stt, STT, "stt")
+        members = [
+            Member(i, name, _streaming(name, p, vad), p.instance, limits(opts, p.overrides, "stt"))
+            for i, (name, p) in enumerate(named.items())
+        ]
+        super().__init__(capabilities=_combined(members))
+        self._replay_buffer_sec = opts["replay_buffer_sec"]
+        self._chain: Chain[STT] = Chain(
+            self, "stt", members, opts, replay_metrics=lambda a: not a.is_probe
+        )
+
+    @property
+    def capabilities(self) -> STTCapabilities:
+        """What all providers can do (or any, where one that can is enough), as of now."""
+        return _combined(self._chain.members)
+
+    def stream(
+        self,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+    ) -> RecognizeStream:
+        """Hear a caller; see :meth:`livekit.agents.stt.STT.stream`.
+
+        ``conn_options`` is ignored: deadlines and retries are the adapter's own options.
+
+        Raises:
+            RuntimeError: The adapter has been closed.
+        """
+        self._chain.check_open()
+        return FallbackRecognizeStream(self, language, conn_options)
+
+    async def recognize(
+        self,
+        buffer: AudioBuffer,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+    ) -> SpeechEvent:
+        """Recognise a recording; see :meth:`livekit.agents.stt.STT.recognize`.
+
+        ``conn_options`` is ignored: deadlines and retries are the adapter's own options.
+
+        Raises:
+            AllProvidersFailedError: No provider recognised it within the budget.
+            RuntimeError: The adapter has been closed.
+        """
+        self._chain.check_open()
+        make_attempt = partial(_recognize_attempt, buffer, language)
+        self._chain.remember(make_attempt)
+        attempt = await Request(self._chain, make_attempt).run()
+        assert isinstance(attempt, RecognizeAttempt) and attempt.result is not None
+        return attempt.result
+
+    async def _recognize_impl(
+        self,
+        buffer: AudioBuffer,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions,
+    ) -> SpeechEvent:
+        return await self.recognize(buffer, language=language, conn_options=conn_options)
+
+    def prewarm(self) -> None:
+        """Prewarm the primary, which is expected to serve."""
+        self._chain.members[0].instance.prewarm()
+
+    async def aclose(self) -> None:
+        """Stop all requests and probes. Idempotent."""
+        await self._chain.aclose()
+
+    def _update_session_keyterms(self, keyterms: list[str]) -> None:
+        for member in self._chain.members:
+            if member.instance.capabilities.keyterms:
+                member.instance._update_session_keyterms(keyterms)
+
+    def _push_conversation_item(self, ev: Any) -> None:
+        for member in self._chain.members:
+            if member.instance.capabilities.chat_context:
+                member.instance._push_conversation_item(ev)
+
+
+class FallbackRecognizeStream(RecognizeStream):
+    """One caller's speech: audio goes straight to the recogniser at work, and is kept.
+
+    Audio since the last final transcript is given to the next provider when one fails. While no
+    provider can be reached it is kept for the one that will be.
+    """
+
+    def __init__(
+        self, stt: FallbackSTT, language: NotGivenOr[str], conn_options: APIConnectOptions
+    ) -> None:
+        super().__init__(stt=stt, conn_options=conn_options)
+        self._chain = stt._chain
+        self._language = language
+        self._kept = ReplayBuffer(stt._replay_buffer_sec)
+        self._utterance = Utterance()
+        self._attempt: ListenAttempt | None = None
+        self._ears: RecognizeStream | None = None  # of the attempt at work
+        self._request: Request | None = None
+        read_outputs_directly(self, self._task)
+
+    @property
+    def context(self) -> BaseModel | None:
+        """What the recogniser at work knows about the speaker."""
+        return self._context if self._ears is None else self._ears.context
+
+    @context.setter
+    def context(self, value: BaseModel | None) -> None:
+        self._context = value
+
+    @property
+    def input_ended(self) -> bool:
+        return self._input_ch.closed
+
+    def push_frame(self, frame: rtc.AudioFrame) -> None:
+        """Hand over the next frame; see :meth:`livekit.agents.stt.RecognizeStream.push_frame`."""
+        self._check_input_not_ended()
+        self._check_not_closed()
+        if self._pushed_sr != frame.sample_rate:
+            if self._pushed_sr:
+                raise ValueError("the sample rate of the input frames must be consistent")
+            self._pushed_sr = frame.sample_rate
+        self._kept.push(frame)
+        if self._ears is not None and self._attempt is not None:
+            self._attempt.feed(self._ears.push_frame, frame)
+
+    def flush(self) -> None:
+        """Mark the end of a segment."""
+        self._check_input_not_ended()
+        self._check_not_closed()
+        if self._ears is not None and self._attempt is not None:
+            self._attempt.feed(lambda ears: ears.flush(), self._ears)
+
+    def end_input(self) -> None:
+        """Say that no more audio comes."""
+        self._check_input_not_ended()
+        self._check_not_closed()
+        self._input_ch.close()
+        if self._ears is not None and self._attempt is not None:
+            self._attempt.feed(lambda ears: ears.end_input(), self._ears)
+
+    async def _main_task(self) -> None:
+        self._request = request = Request(self._chain, self._make_attempt)
+        try:
+            await request.run()
+        except AllProvidersFailedError as error:
+            if self._kept.seconds:
+                self._chain.emit_output_lost(
+                    request.id, error.attempts[-1], delivered=0.0, lost=self._kept.seconds
+                )
+            raise
+        finally:
+            self._attempt = self._ears = None
+            self._close_utterance()
+
+    def _make_attempt(self, given: Assignment) -> ListenAttempt:
+        self._ears = None
+        self._utterance.provider_changed()
+        self._attempt = ListenAttempt(given, partial(self._open_ears, given), self)
+        return self._attempt
+
+    def _open_ears(self, given: Assignment) -> RecognizeStream:
+        ears = given.member.instance.stream(
+            language=self._language, conn_options=connect_options(given)
+        )
+        # its first sample is the oldest one kept
+        heard_since = _clock.wall() - self.start_time - self._kept.seconds
+        ears.start_time_offset = self.start_time_offset + max(0.0, heard_since)
+        for frame in self._kept.frames:
+            ears.push_frame(frame)
+        if self.input_ended:
+            ears.end_input()
+        self._ears = ears
+        return ears
+
+    def hear(self, attempt: ListenAttempt, event: SpeechEvent) -> None:
+        """Take an event of the recogniser at work, and hand it to the session."""
+        mark = _MARK.get(event.type)
+        if mark is None:
+            self._event_ch.send_nowait(event)
+            return
+        forward, close = self._utterance.accept(mark)
+        if forward:
+            self._event_ch.send_nowait(event)
+        if close:
+            self._event_ch.send_nowait(SpeechEvent(SpeechEventType.END_OF_SPEECH))
+        if mark is Mark.FINAL and _text(event):
+            self._settle_words(attempt)
+        if self._utterance.at_rest and self._chain.has_better_than(attempt.member.index):
+            attempt.hand_back()
+
+    def _settle_words(self, attempt: ListenAttempt) -> None:
+        sample = self._kept.tail(_PROBE_SEC)
+        self._kept.clear()
+        self._chain.remember(partial(_listen_probe, sample, self._language))
+        if self._request is not None:
+            self._request.renew(attempt)
+
+    def _close_utterance(self) -> None:
+        if self._utterance.close() and not self._event_ch.closed:
+            self._event_ch.send_nowait(SpeechEvent(SpeechEventType.END_OF_SPEECH))
+
+    async def _run(self) -> None:
+        raise NotImplementedError("the walk down the chain takes the place of _run")
+
+    async def _metrics_monitor_task(self, event_aiter: Any) -> None:
+        return
+
+
+class ListenAttempt(Attempt[SpeechEvent]):
+    """One recogniser hearing one caller, until it fails, is no longer needed, or audio ends.
+
+    Useful is an event with text in it. A recogniser owes nothing while the caller says nothing,
+    so no clock runs.
+    """
+
+    def __init__(
+        self,
+        given: Assignment,
+        open_stream: Callable[[], RecognizeStream],
+        listener: FallbackRecognizeStream | None,
+    ) -> None:
+        super().__init__(given, open_stream)
+        self._listener = listener
+
+    def hand_back(self) -> None:
+        """End here: a better provider is back, and no word is under way."""
+        self.unfinished = True
+        self._succeed()
+
+    def _receive(self, event: SpeechEvent) -> None:
+        if _text(event):
+            self._output()
+        if self._listener is not None:
+            self._listener.hear(self, event)
+
+    def _stall_due(self, now: float) -> float | None:
+        return None
+
+    def _judge_end(self) -> BaseException | None:
+        if self._listener is None:
+            return EndedEarlyError("no transcript of the sample")
+        return None if self._listener.input_ended else EndedEarlyError("audio was still coming")
+
+    @property
+    def may_move_on(self) -> bool:
+        """Always: the next provider hears what no final transcript has settled."""
+        return True
+
+
+class RecognizeAttempt(Attempt[SpeechEvent]):
+    """One batch recognition. Any answer is useful: a recording may hold no words."""
+
+    result: SpeechEvent | None = None
+
+    def _receive(self, event: SpeechEvent) -> None:
+        self.result = event
+        self._output()
+
+
+def _recognize_attempt(
+    buffer: AudioBuffer, language: NotGivenOr[str], given: Assignment
+) -> RecognizeAttempt:
+    def open_stream() -> OneShot[SpeechEvent]:
+        attempt.owe()
+        stt: STT = given.member.original
+        if not stt.capabilities.offline_recognize:
+            raise NotSupportedError("recognising a recording")
+        return OneShot(
+            stt.recognize(buffer, language=language, conn_options=connect_options(given))
+        )
+
+    attempt = RecognizeAttempt(given, open_stream)
+    return attempt
+
+
+def _listen_probe(
+    sample: Sequence[rtc.AudioFrame], language: NotGivenOr[str], given: Assignment
+) -> ListenAttempt | None:
+    if not sample:
+        return None
+
+    def open_stream() -> RecognizeStream:
+        attempt.owe()
+        ears: RecognizeStream = given.member.instance.stream(
+            language=language, conn_options=connect_options(given)
+        )
+        for frame in sample:
+            ears.push_frame(frame)
+        ears.end_input()
+        return ears
+
+    attempt = ListenAttempt(given, open_stream, None)
+    return attempt
+
+
+def _text(event: SpeechEvent) -> str:
+    return event.alternatives[0].text if event.alternatives else ""
+
+
+def _streaming(name: str, provider: Provider[STT], vad: VAD | None) -> STT:
+    if provider.instance.capabilities.streaming:
+        return provider.instance
+    if vad is None:
+        raise ValueError(f"vad=None: must be a VAD, because the provider {name!r} cannot stream")
+    return StreamAdapter(stt=provider.instance, vad=vad)
+
+
+def _combined(members: Sequence[Member[STT]]) -> STTCapabilities:
+    each = [member.instance.capabilities for member in members]
+    aligned = each[0].aligned_transcript if all(c.aligned_transcript for c in each) else False
+    combined = STTCapabilities(
+        streaming=True,
+        interim_results=all(c.interim_results for c in each),
+        diarization=all(c.diarization for c in each),
+        aligned_transcript=aligned,
+        offline_recognize=any(m.original.capabilities.offline_recognize for m in members),
+        keyterms=any(c.keyterms for c in each),
+        chat_context=any(c.chat_context for c in each),
+    )
+    if any(field.name == "manual_flush" for field in dataclasses.fields(combined)):
+        combined.manual_flush = all(c.manual_flush for c in each)
+    return combined

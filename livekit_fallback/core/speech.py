@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the caller is in an utterance, as told by several recognisers one after the other."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Mark(Enum):
+    """What a recogniser's event means for the utterance."""
+
+    START = "start"
+    INTERIM = "interim"
+    FINAL = "final"
+    END = "end"
+
+
+class Utterance:
+    """Keep START and END balanced over a change of provider, and find the place to change back.
+
+    Session code that takes turns from the recogniser waits for the END of every START. The
+    provider that opened an utterance may die before closing it, and the next one may open it a
+    second time, or may not send START and END at all.
+    """
+
+    def __init__(self) -> None:
+        self._open = False
+        self._inherited = False  # the open START came from a provider that has since failed
+        self._unheard = False  # something was begun that no final has settled yet
+
+    @property
+    def is_open(self) -> bool:
+        return self._open
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no word is under way: the only moment to move to another provider unforced."""
+        return not self._open and not self._unheard
+
+    def provider_changed(self) -> None:
+        self._inherited = self._open
+
+    def accept(self, mark: Mark) -> tuple[bool, bool]:
+        """Take one event into account.
+
+        Returns:
+            ``(forward, close)``: whether to pass the event on, and whether an END must be
+            added after it because nobody else will send it.
+        """
+        if mark is Mark.START:
+            return self._start(), False
+        if mark is Mark.END:
+            return self._end(), False
+        self._unheard = mark is Mark.INTERIM
+        if mark is Mark.FINAL and self._inherited:
+            self._open = self._inherited = False
+            return True, True
+        return True, False
+
+    def close(self) -> bool:
+        """End the utterance from outside; return whether an END has to be sent for it."""
+        was_open = self._open
+        self._open = self._inherited = self._unheard = False
+        return was_open
+
+    def _start(self) -> bool:
+        opened_twice, self._open = self._open, True
+        self._inherited = False  # this provider sends marks of its own, so it will send END too
+        self._unheard = True
+        return not opened_twice
+
+    def _end(self) -> bool:
+        was_open, self._open = self._open, False
+        self._inherited = False
+        return was_open

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request's way down the chain: whom to ask next, how long it may take, when to give up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .backoff import full_jitter
+from .circuit import Permit
+from .health import HealthBook
+from .outcome import Failure
+
+# Between two passes the caller hears silence, so waits stay short enough to be heard as a pause.
+_MAX_WAIT_SEC = 2.0
+
+# No provider answers in less, so what is left of the budget is not worth another try.
+_WORTH_A_TRY_SEC = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one provider is allowed, in seconds; ``None`` is no limit."""
+
+    attempt_timeout: float | None
+    stall_timeout: float | None
+    max_retry: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Ask this provider now."""
+
+    provider: int
+    permit: Permit
+    limits: Limits
+    is_last: bool
+    """No other usable provider is left in this pass, so the whole budget is this one's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Ask nobody for this many seconds, then call :meth:`Walk.next` again."""
+
+    seconds: float
+
+
+class Walk:
+    """One request's way down the chain.
+
+    The budget (``total_timeout``) starts with :meth:`start`: when output is first owed or when
+    a provider first fails, whichever comes first. It bounds the search for a provider that
+    serves. An answer that is flowing is never cut by it.
+
+    Args:
+        health: The chain's health, shared by all requests of one adapter.
+        limits: One entry per provider.
+        total_timeout: Budget in seconds; ``None`` is no limit.
+        retry_interval: Upper bound of the first wait in seconds; later ones double.
+        jitter: Draws from [0, 1).
+    """
+
+    def __init__(
+        self,
+        health: HealthBook,
+        limits: Sequence[Limits],
+        *,
+        total_timeout: float | None,
+        retry_interval: float,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._health = health
+        self._limits = limits
+        self._total_timeout = total_timeout
+        self._retry_interval = retry_interval
+        self._jitter = jitter
+        self._deadline: float | None = None
+        self._started = False
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin afresh after a provider has served: a stream without end is many requests."""
+        self._started = False
+        self._deadline = None
+        self._tried: set[int] = set()
+        self._hopeless: set[int] = set()  # failed for a reason that will not pass
+        self._retries: dict[int, int] = {}
+        self._again: int | None = None  # the provider to ask again before the next one
+        self._pause: Wait | None = None  # to be kept before that
+        self._passes = 0
+
+    def start(self, now: float) -> None:
+        """Start the budget; later calls change nothing."""
+        if self._started:
+            return
+        self._started = True
+        if self._total_timeout is not None:
+            self._deadline = now + self._total_timeout
+
+    def first_output_due(self, step: Try, now: float) -> float | None:
+        """Return when the first useful output must be there, if it is owed from ``now`` on."""
+        self.start(now)
+        timeout = step.limits.attempt_timeout
+        if step.is_last or timeout is None:
+            return self._deadline
+        due = now + timeout
+        return due if self._deadline is None else min(due, self._deadline)
+
+    def next(self, now: float) -> Try | Wait | None:
+        """Return what to do now; ``None`` when the request is exhausted."""
+        if self._deadline is not None and now >= self._deadline:
+            return None
+        if self._pause is not None:
+            pause, self._pause = self._pause, None
+            return self._fit(pause, now)
+        candidates = self._candidates(now)
+        if self._again is not None:
+            again, self._again = self._again, None
+            return self._ask(again, now, others=candidates)
+        if candidates:
+            return self._ask(candidates[0], now, others=candidates[1:])
+        return self._next_pass(now)
+
+    def report(self, step: Try, failure: Failure, now: float) -> None:
+        """Say how the attempt of ``step`` failed."""
+        self.start(now)
+        self._tried.add(step.provider)
+        if not failure.may_pass:
+            self._hopeless.add(step.provider)
+        used = self._retries.get(step.provider, 0)
+        if failure.worth_retrying and used < step.limits.max_retry:
+            self._retries[step.provider] = used + 1
+            self._again = step.provider
+            self._pause = self._back_off(used)
+
+    def _candidates(self, now: float) -> list[int]:
+        skip = self._tried | self._hopeless
+        return [i for i in self._health.order(now) if i not in skip]
+
+    def _ask(self, provider: int, now: float, *, others: list[int]) -> Try:
+        is_last = not any(self._health.usable(i, now) for i in others)
+        permit = self._health.acquire(provider, now)
+        return Try(provider, permit, self._limits[provider], is_last)
+
+    def _next_pass(self, now: float) -> Wait | None:
+        if len(self._hopeless) == len(self._limits):
+            return None
+        self._tried.clear()
+        self._retries.clear()
+        self._passes += 1
+        return self._fit(self._back_off(self._passes - 1), now)
+
+    def _back_off(self, retry: int) -> Wait:
+        return Wait(
+            full_jitter(retry, base=self._retry_interval, cap=_MAX_WAIT_SEC, jitter=self._jitter())
+        )
+
+    def _fit(self, wait: Wait, now: float) -> Wait | None:
+        if self._deadline is None:
+            return wait
+        left = self._deadline - now
+        if left < _WORTH_A_TRY_SEC:
+            return None
+        # never the whole rest: a wait is only good for the try that follows it
+        return Wait(min(wait.seconds, left / 2))

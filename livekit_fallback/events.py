@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The event objects that users receive from the adapters' ``on(...)``.
+
+None of them holds a transcript, a prompt or a key. ``error`` is the original exception, whose
+text may quote what was said: log its type, or its text under a ``lk.pii.`` key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from livekit.agents import llm as lk_llm, stt as lk_stt, tts as lk_tts
+
+Component = Literal["llm", "stt", "tts"]
+
+EventName = Literal["failover", "recovery", "exhausted", "output_lost"]
+"""Events that every adapter emits, next to LiveKit's own and ``<component>_availability_changed``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverEvent:
+    """A request moves on from a provider that failed it.
+
+    Args:
+        component: Which adapter.
+        request_id: The adapter's id of the request.
+        from_provider: The provider that failed.
+        to_provider: The provider that is asked next.
+        reason: Short machine-readable word, such as ``"http_503"`` or ``"first_output_timeout"``.
+        elapsed: Seconds from the beginning of the failed attempt to its failure.
+        attempt: Number of the failed attempt within the request, from 1.
+        error: The original exception.
+        timestamp: Wall-clock time, Unix seconds.
+    """
+
+    component: Component
+    request_id: str
+    from_provider: str
+    to_provider: str
+    reason: str
+    elapsed: float
+    attempt: int
+    error: BaseException
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryEvent:
+    """Traffic is back on a provider of higher priority.
+
+    Args:
+        component: Which adapter.
+        request_id: The request that was served by it.
+        provider: The provider that serves again.
+        from_provider: The one that served in its place.
+        down_for: Seconds since traffic left it.
+        timestamp: Wall-clock time, Unix seconds.
+    """
+
+    component: Component
+    request_id: str
+    provider: str
+    from_provider: str
+    down_for: float
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExhaustedEvent:
+    """Every provider was asked and none served the request.
+
+    Args:
+        component: Which adapter.
+        request_id: The adapter's id of the request.
+        elapsed: Seconds from the first failure or debt to giving up.
+        attempts: How many attempts were made.
+        error: The :class:`~livekit_fallback.AllProvidersFailedError` that is raised.
+        timestamp: Wall-clock time, Unix seconds.
+    """
+
+    component: Component
+    request_id: str
+    elapsed: float
+    attempts: int
+    error: BaseException
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLostEvent:
+    """Something was lost that the adapter could not make good.
+
+    Args:
+        component: Which adapter.
+        request_id: The adapter's id of the request.
+        provider: The provider that broke off.
+        reason: Why it did, as in :class:`FailoverEvent`.
+        delivered: What had been handed to the session before: characters of text (LLM),
+            seconds of audio (TTS).
+        lost: How much is missing: characters of text, estimated from the audio's length (TTS),
+            seconds of audio that no provider will hear (STT); ``None`` when it cannot be known.
+        error: The original exception.
+        timestamp: Wall-clock time, Unix seconds.
+    """
+
+    component: Component
+    request_id: str
+    provider: str
+    reason: str
+    delivered: float
+    lost: float | None
+    error: BaseException
+    timestamp: float
+
+
+@dataclass
+class _AvailabilityDetails:
+    """What the availability events say beyond LiveKit's two fields.
+
+    Args:
+        provider: The provider's name.
+        state: Its health: ``"healthy"``, ``"cooling_down"`` ...
+        reason: Why it became unavailable; empty on return.
+        down_for: Seconds it was unavailable; 0.0 when it has just become so.
+        error: The exception that caused it; ``None`` on return.
+        timestamp: Wall-clock time, Unix seconds.
+    """
+
+    provider: str = ""
+    state: str = ""
+    reason: str = ""
+    down_for: float = 0.0
+    error: BaseException | None = None
+    timestamp: float = 0.0
+
+
+# LiveKit's classes are plain dataclasses, and a frozen one cannot extend them.
+
+
+@dataclass
+class LLMAvailabilityChangedEvent(_AvailabilityDetails, lk_llm.AvailabilityChangedEvent):
+    """``llm_availability_changed``: ``.llm`` is the wrapped instance, ``.available`` its health."""
+
+
+@dataclass
+class STTAvailabilityChangedEvent(_AvailabilityDetails, lk_stt.AvailabilityChangedEvent):
+    """``stt_availability_changed``: ``.stt`` is the wrapped instance, ``.available`` its health."""
+
+
+@dataclass
+class TTSAvailabilityChangedEvent(_AvailabilityDetails, lk_tts.AvailabilityChangedEvent):
+    """``tts_availability_changed``: ``.tts`` is the wrapped instance, ``.available`` its health."""
+
+
+AvailabilityChangedEvent = (
+    LLMAvailabilityChangedEvent | STTAvailabilityChangedEvent | TTSAvailabilityChangedEvent
+)
+
+Observer = Callable[[Any], None]
+
+default_observers: list[Observer] = []
+"""Called with every new adapter, to subscribe to its events. The package puts its logging here."""

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option, its default and why.
+
+The typed dictionaries below are the one definition of the options: they type the adapters'
+keywords, and pydantic validates against them. All durations are in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from annotated_types import Ge, Gt
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from .core.walk import Limits
+
+Timeout = Annotated[float, Gt(0)] | None
+Count = Annotated[int, Ge(0)]
+Seconds = Annotated[float, Ge(0)]
+
+_NO_OTHERS = ConfigDict(extra="forbid")
+
+
+@with_config(_NO_OTHERS)
+class ProviderOptions(TypedDict, total=False):
+    """What can be set for one provider, through :class:`~livekit_fallback.Provider`.
+
+    Args:
+        attempt_timeout: How long the provider may owe its first useful output. ``None``: as
+            long as the request's budget. For a streaming recogniser, which may have nothing to
+            say for minutes, it bounds the connection instead.
+        stall_timeout: How long it may owe the next output once output flows. ``None``: for
+            ever. Streaming recognisers have none.
+        max_retry: How often it is asked again, within the request, after a failure that may
+            pass. A deadline that passed is not retried: the caller would wait twice.
+    """
+
+    attempt_timeout: Timeout
+    stall_timeout: Timeout
+    max_retry: Count
+
+
+@with_config(_NO_OTHERS)
+class AdapterOptions(TypedDict, total=False):
+    """What every adapter takes.
+
+    Args:
+        attempt_timeout: See :class:`ProviderOptions`; for all providers of the adapter.
+        stall_timeout: See :class:`ProviderOptions`; for all providers of the adapter.
+        total_timeout: Budget in which a request must have found a provider that serves.
+            ``None``: no limit. An answer that is flowing is never cut by it. The last usable
+            provider gets what is left of it instead of its ``attempt_timeout``.
+        retry_interval: Upper bound of the first wait before asking again; later waits double.
+        temporary_disable_sec: How long a failed provider rests before it is probed. Repeated
+            failures double it. 0: the first probe starts at once.
+        max_disable_sec: Longest rest. A rejected key or a missing model rests this long at once.
+        probe: How a rested provider proves itself. ``"replay"``: the last request is repeated
+            beside the traffic and stopped at its first useful output. ``"live"``: the next
+            request is the test, under the usual deadlines.
+        sticky: Stay with the provider that served last until it fails, even when one of higher
+            priority is back.
+    """
+
+    attempt_timeout: Timeout
+    stall_timeout: Timeout
+    total_timeout: Timeout
+    retry_interval: Seconds
+    temporary_disable_sec: Seconds
+    max_disable_sec: Seconds
+    probe: Literal["replay", "live"]
+    sticky: bool
+
+
+@with_config(_NO_OTHERS)
+class LLMOptions(AdapterOptions, total=False):
+    """Keywords of :class:`~livekit_fallback.FallbackLLM`.
+
+    Args:
+        max_retry_per_llm: ``max_retry`` of every provider.
+        retry_on_chunk_sent: Whether an answer that broke off after its first text is restarted
+            on the next provider (the caller hears the beginning twice). After a tool call was
+            handed over nothing is ever repeated.
+    """
+
+    max_retry_per_llm: Count
+    retry_on_chunk_sent: bool
+
+
+@with_config(_NO_OTHERS)
+class STTOptions(AdapterOptions, total=False):
+    """Keywords of :class:`~livekit_fallback.FallbackSTT`.
+
+    Args:
+        max_retry_per_stt: ``max_retry`` of every provider.
+        replay_buffer_sec: How much audio since the last final transcript is kept for the next
+            provider. Memory: 32 kB per second at 16 kHz mono.
+    """
+
+    max_retry_per_stt: Count
+    replay_buffer_sec: Seconds
+
+
+@with_config(_NO_OTHERS)
+class TTSOptions(AdapterOptions, total=False):
+    """Keywords of :class:`~livekit_fallback.FallbackTTS`.
+
+    Args:
+        max_retry_per_tts: ``max_retry`` of every provider.
+    """
+
+    max_retry_per_tts: Count
+
+
+_COMMON_DEFAULTS = AdapterOptions(
+    # half a second is heard as hesitation; the second wait is already a pause
+    retry_interval=0.5,
+    # most blips are over after a few seconds, and a probe costs the caller nothing
+    temporary_disable_sec=5.0,
+    # one request in five minutes is no load on a dead provider, and no long absence for a call
+    max_disable_sec=300.0,
+    probe="replay",
+    sticky=False,
+)
+
+LLM_DEFAULTS: LLMOptions = {
+    **_COMMON_DEFAULTS,  # type: ignore[typeddict-item]
+    # voice models answer in 0.3-0.7 s (p95); past 2.5 s callers start to say "hello?"
+    "attempt_timeout": 2.5,
+    # tokens come every few ms; speech already under way hides a gap of about two seconds
+    "stall_timeout": 2.0,
+    # a slow answer is better than none for as long as a patient caller stays on the line
+    "total_timeout": 12.0,
+    # a second provider is a better use of the caller's time than a second try
+    "max_retry_per_llm": 0,
+    # a cut sentence is less confusing than a sentence heard one and a half times
+    "retry_on_chunk_sent": False,
+}
+
+STT_DEFAULTS: STTOptions = {
+    **_COMMON_DEFAULTS,  # type: ignore[typeddict-item]
+    # a handshake takes 0.1-0.6 s and a batch recognition of one utterance 0.2-2 s
+    "attempt_timeout": 3.0,
+    "stall_timeout": None,
+    # audio is kept meanwhile, so waiting loses nothing but time
+    "total_timeout": 12.0,
+    "max_retry_per_stt": 0,
+    # longer than any utterance without a pause
+    "replay_buffer_sec": 30.0,
+}
+
+TTS_DEFAULTS: TTSOptions = {
+    **_COMMON_DEFAULTS,  # type: ignore[typeddict-item]
+    # voices start in 0.1-0.6 s, and the caller has waited for the language model already
+    "attempt_timeout": 2.0,
+    # frames come faster than real time; one that is this late is heard as a hole
+    "stall_timeout": 1.5,
+    # the caller has heard nothing yet, but hangs up soon after
+    "total_timeout": 8.0,
+    "max_retry_per_tts": 0,
+}
+
+_Options = TypeVar("_Options", LLMOptions, STTOptions, TTSOptions, ProviderOptions)
+
+_RANGES = {
+    "attempt_timeout": "a number of seconds greater than 0, or None for no limit",
+    "stall_timeout": "a number of seconds greater than 0, or None for no limit",
+    "total_timeout": "a number of seconds greater than 0, or None for no limit",
+    "retry_interval": "a number of seconds, 0 or more",
+    "temporary_disable_sec": "a number of seconds, 0 or more",
+    "max_disable_sec": "a number of seconds, 0 or more",
+    "replay_buffer_sec": "a number of seconds, 0 or more",
+    "max_retry": "a whole number, 0 or more",
+    "max_retry_per_llm": "a whole number, 0 or more",
+    "max_retry_per_stt": "a whole number, 0 or more",
+    "max_retry_per_tts": "a whole number, 0 or more",
+    "probe": "'replay' or 'live'",
+    "sticky": "True or False",
+    "retry_on_chunk_sent": "True or False",
+}
+
+
+def validated(definition: type[_Options], given: Mapping[str, Any]) -> _Options:
+    """Return ``given`` if it fits ``definition``.
+
+    Raises:
+        ValueError: An option is unknown or out of range; the text names the option, the value
+            and what is allowed.
+    """
+    try:
+        checked = TypeAdapter(definition).validate_python(dict(given), strict=True)
+    except ValidationError as error:
+        raise ValueError(_explain(error, definition)) from None
+    return cast("_Options", checked)
+
+
+def resolved(
+    definition: type[_Options],
+    defaults: _Options,
+    options: Mapping[str, Any] | None,
+    keywords: Mapping[str, Any],
+) -> _Options:
+    """Return defaults, overlaid by ``options=``, overlaid by keywords, all validated."""
+    given = validated(definition, {**(options or {}), **keywords})
+    return cast("_Options", {**defaults, **given})
+
+
+def limits(options: Mapping[str, Any], overrides: ProviderOptions, component: str) -> Limits:
+    """Return what one provider is allowed: its own overrides before the adapter's options."""
+    merged: dict[str, Any] = {**options, **overrides}
+    return Limits(
+        attempt_timeout=merged["attempt_timeout"],
+        stall_timeout=merged["stall_timeout"],
+        max_retry=overrides.get("max_retry", options[f"max_retry_per_{component}"]),
+    )
+
+
+def _explain(error: ValidationError, definition: type[Any]) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(sorted(definition.__annotations__))
+        return f"unknown option {name}={first['input']!r}: allowed are {known}"
+    return f"{name}={first['input']!r}: must be {_RANGES[name]}"
