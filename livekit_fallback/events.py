@@ -16,7 +16,7 @@ from livekit.agents import llm as lk_llm, stt as lk_stt, tts as lk_tts
 Component = Literal["llm", "stt", "tts"]
 
 EventName = Literal["failover", "recovery", "exhausted", "output_lost"]
-"""Events that every adapter emits, next to LiveKit's own and ``<component>_availability_changed``."""
+"""Events of every adapter, next to LiveKit's own and ``<component>_availability_changed``."""
 
 
 @dataclass(frozen=True, slots=True)

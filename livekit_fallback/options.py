@@ -8,7 +8,7 @@ keywords, and pydantic validates against them. All durations are in seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar
 
 from annotated_types import Ge, Gt
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
@@ -125,7 +125,7 @@ _COMMON_DEFAULTS = AdapterOptions(
 )
 
 LLM_DEFAULTS: LLMOptions = {
-    **_COMMON_DEFAULTS,  # type: ignore[typeddict-item]
+    **_COMMON_DEFAULTS,
     # voice models answer in 0.3-0.7 s (p95); past 2.5 s callers start to say "hello?"
     "attempt_timeout": 2.5,
     # tokens come every few ms; speech already under way hides a gap of about two seconds
@@ -139,7 +139,7 @@ LLM_DEFAULTS: LLMOptions = {
 }
 
 STT_DEFAULTS: STTOptions = {
-    **_COMMON_DEFAULTS,  # type: ignore[typeddict-item]
+    **_COMMON_DEFAULTS,
     # a handshake takes 0.1-0.6 s and a batch recognition of one utterance 0.2-2 s
     "attempt_timeout": 3.0,
     "stall_timeout": None,
@@ -151,7 +151,7 @@ STT_DEFAULTS: STTOptions = {
 }
 
 TTS_DEFAULTS: TTSOptions = {
-    **_COMMON_DEFAULTS,  # type: ignore[typeddict-item]
+    **_COMMON_DEFAULTS,
     # voices start in 0.1-0.6 s, and the caller has waited for the language model already
     "attempt_timeout": 2.0,
     # frames come faster than real time; one that is this late is heard as a hole
@@ -192,7 +192,7 @@ def validated(definition: type[_Options], given: Mapping[str, Any]) -> _Options:
         checked = TypeAdapter(definition).validate_python(dict(given), strict=True)
     except ValidationError as error:
         raise ValueError(_explain(error, definition)) from None
-    return cast("_Options", checked)
+    return checked
 
 
 def resolved(
@@ -203,7 +203,7 @@ def resolved(
 ) -> _Options:
     """Return defaults, overlaid by ``options=``, overlaid by keywords, all validated."""
     given = validated(definition, {**(options or {}), **keywords})
-    return cast("_Options", {**defaults, **given})
+    return {**defaults, **given}
 
 
 def limits(options: Mapping[str, Any], overrides: ProviderOptions, component: str) -> Limits:

@@ -66,7 +66,7 @@ class Member(Generic[T]):
         return self.instance is not self.original
 
 
-def named_providers(given: Any, expected: type[T], component: str) -> dict[str, Provider[T]]:
+def named_providers(given: Any, expected: type[Any], component: str) -> dict[str, Provider[Any]]:
     """Return the providers of an adapter's list by name, in the list's order.
 
     Raises:
@@ -88,7 +88,7 @@ def named_providers(given: Any, expected: type[T], component: str) -> dict[str, 
     return _by_name(providers)
 
 
-def _reject_duplicates(providers: Sequence[Provider[T]], component: str) -> None:
+def _reject_duplicates(providers: Sequence[Provider[Any]], component: str) -> None:
     names: set[str] = set()
     instances: set[int] = set()
     for provider in providers:
@@ -101,9 +101,9 @@ def _reject_duplicates(providers: Sequence[Provider[T]], component: str) -> None
             names.add(provider.name)
 
 
-def _by_name(providers: Sequence[Provider[T]]) -> dict[str, Provider[T]]:
+def _by_name(providers: Sequence[Provider[Any]]) -> dict[str, Provider[Any]]:
     taken = {provider.name for provider in providers if provider.name is not None}
-    named: dict[str, Provider[T]] = {}
+    named: dict[str, Provider[Any]] = {}
     for provider in providers:
         name = provider.name or _free_name(_default_name(provider.instance), taken)
         taken.add(name)

@@ -107,6 +107,11 @@ class Attempt(ABC, Generic[Item]):
         return self._latency is not None
 
     @property
+    def was_in_vain(self) -> bool:
+        """Whether it failed, or was given up, before the session had anything of it."""
+        return self.error is not None and not self.committed
+
+    @property
     def may_move_on(self) -> bool:
         """Whether, after a failure, another provider may be asked without harm."""
         return not self.committed
@@ -137,7 +142,7 @@ class Attempt(ABC, Generic[Item]):
             await settle(task, patience=CLOSE_PATIENCE_SEC)
             raise
         self._stop()
-        if outcome.status is Status.SUCCESS:
+        if outcome.status is Status.SUCCESS and not self.unfinished:
             # lets the provider report its metrics before the request is over
             await settle(task, patience=CLOSE_PATIENCE_SEC)
         return outcome
@@ -249,5 +254,3 @@ class Attempt(ABC, Generic[Item]):
             self._succeed()
         else:
             self._fail(problem)
-
-

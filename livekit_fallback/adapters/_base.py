@@ -55,5 +55,3 @@ def connect_options(assignment: Assignment) -> APIConnectOptions:
     return APIConnectOptions(
         max_retry=0, retry_interval=0.0, timeout=_PATIENT_SEC if timeout is None else timeout
     )
-
-

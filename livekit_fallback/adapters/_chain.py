@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 from livekit.agents import APIError
@@ -30,7 +30,7 @@ from ..events import (
 from ..log import logger
 from ..provider import Member
 from . import _clock
-from ._attempt import Attempt, current_attempt
+from ._attempt import current_attempt
 from ._probe import MakeProbe, Prober
 from ._tasks import TaskHolder
 
@@ -57,7 +57,6 @@ class Chain(Generic[T]):
         component: Which of the three it is.
         members: The providers, in priority order.
         options: The adapter's resolved options.
-        replay_metrics: Whether an attempt's metrics are re-emitted for the session.
     """
 
     def __init__(
@@ -66,8 +65,6 @@ class Chain(Generic[T]):
         component: Component,
         members: list[Member[T]],
         options: Mapping[str, Any],
-        *,
-        replay_metrics: Callable[[Attempt[Any]], bool],
     ) -> None:
         self.component = component
         self.members = members
@@ -80,7 +77,6 @@ class Chain(Generic[T]):
             sticky=options["sticky"],
         )
         self._adapter = adapter
-        self._replay_metrics = replay_metrics
         self._left_at: dict[int, float] = {}  # when traffic left a provider, until it is back
         self._prober = Prober(self) if options["probe"] == "replay" else None
         for member in members:
@@ -122,9 +118,7 @@ class Chain(Generic[T]):
         """The provider that most recently served (the primary before any request)."""
         return self.members[self.health.last_served]
 
-    def record(
-        self, permit: Permit, outcome: Outcome, report: AttemptReport | None = None
-    ) -> None:
+    def record(self, permit: Permit, outcome: Outcome, report: AttemptReport | None = None) -> None:
         """Take an outcome into account and tell the subscribers what it changed."""
         change = self.health.record(permit, outcome, _clock.now())
         if change is None:
@@ -247,17 +241,16 @@ class Chain(Generic[T]):
         self._emit(f"{self.component}_availability_changed", event)
 
     def _on_metrics(self, metrics: Any) -> None:
+        # probes and attempts in vain are not part of what the session used
         attempt = current_attempt.get()
-        if attempt is None or self._replay_metrics(attempt):
+        if attempt is None or not (attempt.is_probe or attempt.was_in_vain):
             self._emit("metrics_collected", metrics)
 
     def _emit(self, name: str, event: Any) -> None:
         try:
             self._adapter.emit(name, event)
         except Exception as error:  # a subscriber's mistake must never break a call
-            logger.error(
-                "a subscriber failed", extra={"event": name, "lk.pii.error": repr(error)}
-            )
+            logger.error("a subscriber failed", extra={"event": name, "lk.pii.error": repr(error)})
 
 
 def _cool_down_policy(options: Mapping[str, Any]) -> CoolDownPolicy:

@@ -108,7 +108,8 @@ class Request:
 
     def _failed(self, step: Try, attempt: Attempt[Any], outcome: Outcome) -> None:
         facts, error = attempt.facts, attempt.error
-        assert facts is not None and error is not None
+        assert facts is not None
+        assert error is not None
         report = AttemptReport(
             provider=attempt.member.name,
             kind=facts.failure.kind,

@@ -58,9 +58,7 @@ class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | Even
             Member(i, name, p.instance, p.instance, limits(opts, p.overrides, "llm"))
             for i, (name, p) in enumerate(named.items())
         ]
-        self._chain: Chain[LLM] = Chain(
-            self, "llm", members, opts, replay_metrics=lambda a: a.committed and not a.is_probe
-        )
+        self._chain: Chain[LLM] = Chain(self, "llm", members, opts)
 
     def chat(
         self,
@@ -103,7 +101,8 @@ class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | Even
     ) -> ChatAttempt:
         def open_stream() -> LLMStream:
             attempt.owe()  # before chat(), which may block or hang by itself
-            return given.member.instance.chat(**call, conn_options=patient_options())
+            llm: LLM = given.member.instance
+            return llm.chat(**call, conn_options=patient_options())
 
         attempt = ChatAttempt(given, open_stream, deliver, self._restarts, self._reports_usage)
         return attempt
@@ -172,7 +171,7 @@ class ChatAttempt(Attempt[ChatChunk]):
 
     @property
     def may_move_on(self) -> bool:
-        """After the commit point only on request, and never after a tool call: it would run twice."""
+        """After the commit point only if asked for, never after a tool call: it would run twice."""
         return not self.committed or (self._restarts and not self._tool_called)
 
     def _receive(self, chunk: ChatChunk) -> None:

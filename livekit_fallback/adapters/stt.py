@@ -86,9 +86,7 @@ class FallbackSTT(ChainedAdapter, STT[Literal["stt_availability_changed"] | Even
         ]
         super().__init__(capabilities=_combined(members))
         self._replay_buffer_sec = opts["replay_buffer_sec"]
-        self._chain: Chain[STT] = Chain(
-            self, "stt", members, opts, replay_metrics=lambda a: not a.is_probe
-        )
+        self._chain: Chain[STT] = Chain(self, "stt", members, opts)
 
     @property
     def capabilities(self) -> STTCapabilities:
@@ -130,7 +128,8 @@ class FallbackSTT(ChainedAdapter, STT[Literal["stt_availability_changed"] | Even
         make_attempt = partial(_recognize_attempt, buffer, language)
         self._chain.remember(make_attempt)
         attempt = await Request(self._chain, make_attempt).run()
-        assert isinstance(attempt, RecognizeAttempt) and attempt.result is not None
+        assert isinstance(attempt, RecognizeAttempt)
+        assert attempt.result is not None
         return attempt.result
 
     async def _recognize_impl(
@@ -192,6 +191,7 @@ class FallbackRecognizeStream(RecognizeStream):
 
     @property
     def input_ended(self) -> bool:
+        """Whether the session has said that no more audio comes."""
         return self._input_ch.closed
 
     def push_frame(self, frame: rtc.AudioFrame) -> None:
@@ -242,9 +242,8 @@ class FallbackRecognizeStream(RecognizeStream):
         return self._attempt
 
     def _open_ears(self, given: Assignment) -> RecognizeStream:
-        ears = given.member.instance.stream(
-            language=self._language, conn_options=connect_options(given)
-        )
+        stt: STT = given.member.instance
+        ears = stt.stream(language=self._language, conn_options=connect_options(given))
         # its first sample is the oldest one kept
         heard_since = _clock.wall() - self.start_time - self._kept.seconds
         ears.start_time_offset = self.start_time_offset + max(0.0, heard_since)
@@ -364,9 +363,8 @@ def _listen_probe(
 
     def open_stream() -> RecognizeStream:
         attempt.owe()
-        ears: RecognizeStream = given.member.instance.stream(
-            language=language, conn_options=connect_options(given)
-        )
+        stt: STT = given.member.instance
+        ears = stt.stream(language=language, conn_options=connect_options(given))
         for frame in sample:
             ears.push_frame(frame)
         ears.end_input()

@@ -85,9 +85,7 @@ class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | Even
             Member(i, name, _streaming(p.instance), p.instance, limits(opts, p.overrides, "tts"))
             for i, (name, p) in enumerate(named.items())
         ]
-        self._chain: Chain[TTS] = Chain(
-            self, "tts", members, opts, replay_metrics=lambda a: a.committed and not a.is_probe
-        )
+        self._chain: Chain[TTS] = Chain(self, "tts", members, opts)
 
     @property
     def markup(self) -> TTS.Markup:
@@ -141,7 +139,8 @@ class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | Even
     def _chunked_attempt(self, script: Script, deliver: Deliver, given: Assignment) -> VoiceAttempt:
         def open_stream() -> ChunkedStream:
             attempt.owe_speakable()
-            return given.member.original.synthesize(script.text, conn_options=patient_options())
+            tts: TTS = given.member.original
+            return tts.synthesize(script.text, conn_options=patient_options())
 
         attempt = VoiceAttempt(given, open_stream, self, script, deliver)
         return attempt
@@ -355,9 +354,7 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
             self._transcripts = []
         for i, resampled in enumerate(frames):
             is_final = audio.is_final and i == len(frames) - 1
-            self._deliver(
-                SynthesizedAudio(resampled, audio.request_id, is_final, audio.segment_id)
-            )
+            self._deliver(SynthesizedAudio(resampled, audio.request_id, is_final, audio.segment_id))
 
     def _resample(self, audio: SynthesizedAudio) -> list[rtc.AudioFrame]:
         if self._resampler is None:

@@ -106,6 +106,7 @@ class Circuit:
 
     @property
     def state(self) -> State:
+        """Health, as of the last outcome."""
         return self._state
 
     @property
@@ -119,6 +120,7 @@ class Circuit:
         return self._failures
 
     def probe_is_due(self, now: float) -> bool:
+        """Whether the cool-down is over and no probe is out."""
         return self._state is State.COOLING_DOWN and now >= self._due
 
     def permit(self) -> Permit:

@@ -31,6 +31,7 @@ class HealthBook:
         return len(self._circuits)
 
     def circuit(self, provider: int) -> Circuit:
+        """Return the health of one provider."""
         return self._circuits[provider]
 
     @property
@@ -39,6 +40,7 @@ class HealthBook:
         return self._last_served
 
     def mark_served(self, provider: int) -> None:
+        """Take note that a provider gave useful output."""
         self._last_served = provider
 
     def usable(self, provider: int, now: float) -> bool:

@@ -8,7 +8,7 @@ import re
 # Voices speak sentence by sentence, and their tokenizers want to see the beginning of the next
 # sentence before they believe in the end of this one. The figures are those of LiveKit's own
 # sentence tokenizers, rounded up: a voice that starts earlier is only given more time.
-_SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*\s+")
+_SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019)\]]*\s+")
 _MIN_SPEAKABLE = 20
 _LOOK_AHEAD = 12
 
@@ -36,6 +36,7 @@ class Script:
 
     @property
     def text(self) -> str:
+        """Everything handed over so far."""
         return "".join(piece for piece in self.pieces if piece)
 
     @property
@@ -49,6 +50,7 @@ class Script:
         return self._speakable > 0
 
     def push(self, piece: str) -> None:
+        """Hand over the next piece."""
         self.pieces.append(piece)
         self._length += len(piece)
         if self._blank:

@@ -30,6 +30,7 @@ class Utterance:
 
     @property
     def is_open(self) -> bool:
+        """Whether a START was passed on whose END was not."""
         return self._open
 
     @property
@@ -38,6 +39,7 @@ class Utterance:
         return not self._open and not self._unheard
 
     def provider_changed(self) -> None:
+        """Say that the following events come from another provider."""
         self._inherited = self._open
 
     def accept(self, mark: Mark) -> tuple[bool, bool]:
