@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 from livekit.agents import APIConnectionError, APIError, APIStatusError, APITimeoutError
@@ -50,6 +51,9 @@ _REASON_OF_TYPE: tuple[tuple[type[BaseException], str], ...] = (
     (APIError, "api_error"),
 )
 
+# As deep as LiveKit itself looks for a cause.
+_MAX_CHAIN = 10
+
 _QUOTA_WORDS = ("insufficient_quota", "quota_exceeded")
 
 
@@ -71,39 +75,74 @@ class ErrorFacts:
 
 
 def classify(error: BaseException) -> ErrorFacts:
-    """Read an exception raised by a provider, of any type, or by the adapter on its behalf."""
-    status = _status_code(error)
-    body = getattr(error, "body", None)
+    """Read an exception raised by a provider, of any type, or by the adapter on its behalf.
+
+    Never raises, whatever the exception's attributes do.
+    """
+    chain = list(_chain(error))
+    status = next((code for code in map(_status_code, chain) if code is not None), None)
+    body = _attribute(error, "body")
+    retry_after = next((sec for sec in map(_retry_after, chain) if sec is not None), None)
+    request_id = _attribute(error, "request_id")
     return ErrorFacts(
         failure=Failure(
             kind=_kind(error, status, body),
             reason=_reason(error, status),
             timed_out=isinstance(error, FirstOutputTimeoutError | StallError),
-            retry_after=_retry_after(error),
+            retry_after=retry_after,
         ),
         status_code=status,
-        request_id=getattr(error, "request_id", None),
+        request_id=request_id if isinstance(request_id, str) else None,
         body=body,
     )
 
 
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exception and what it was raised from or while handling.
+
+    Plugins often raise ``from None`` and keep the original, with its status and headers, only
+    as the context. Chains can be cyclic, hence the bound.
+    """
+    current: BaseException | None = error
+    for _ in range(_MAX_CHAIN):
+        if current is None:
+            return
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _attribute(holder: object, name: str) -> Any:
+    try:
+        return getattr(holder, name, None)
+    except Exception:  # a property of somebody else's exception
+        return None
+
+
 def _status_code(error: BaseException) -> int | None:
     if isinstance(error, APIStatusError):
-        return error.status_code if error.status_code > 0 else None
-    if isinstance(error, aiohttp.ClientResponseError):
-        return error.status
-    # some plugins wrap a refused websocket handshake in a bare connection error
-    cause = error.__cause__
-    return _status_code(cause) if cause is not None and cause is not error else None
+        status = error.status_code
+    elif isinstance(error, aiohttp.ClientResponseError):
+        status = error.status
+    else:
+        return None
+    return status if status > 0 else None
 
 
 def _kind(error: BaseException, status: int | None, body: object | None) -> FailureKind:
     if isinstance(error, NotSupportedError):
         return FailureKind.REQUEST
     kind = _KIND_OF_STATUS.get(status or 0, FailureKind.TRANSIENT)
-    if kind is FailureKind.RATE_LIMITED and any(word in str(body) for word in _QUOTA_WORDS):
+    if kind is FailureKind.RATE_LIMITED and _is_out_of_quota(body):
         return FailureKind.AUTH
     return kind
+
+
+def _is_out_of_quota(body: object | None) -> bool:
+    try:
+        text = str(body)
+    except Exception:  # a __str__ of somebody else's
+        return False
+    return any(word in text for word in _QUOTA_WORDS)
 
 
 def _reason(error: BaseException, status: int | None) -> str:
@@ -116,10 +155,17 @@ def _reason(error: BaseException, status: int | None) -> str:
 
 
 def _retry_after(error: BaseException) -> float | None:
-    headers = getattr(error, "headers", None)
+    headers = _attribute(error, "headers") or _attribute(_attribute(error, "response"), "headers")
     if not isinstance(headers, Mapping):
         return None
+    for name, value in headers.items():
+        if str(name).lower() == "retry-after":
+            return _seconds(value)
+    return None
+
+
+def _seconds(value: object) -> float | None:
     try:
-        return max(0.0, float(headers.get("Retry-After", "")))
+        return max(0.0, float(str(value)))
     except ValueError:
-        return None  # an HTTP date or nothing: the ordinary cool-down applies
+        return None  # an HTTP date: the ordinary cool-down applies

@@ -219,7 +219,7 @@ def limits(options: Mapping[str, Any], overrides: ProviderOptions, component: st
 def _explain(error: ValidationError, definition: type[Any]) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
+    if name not in _RANGES or first["type"] == "extra_forbidden":
         known = ", ".join(sorted(definition.__annotations__))
         return f"unknown option {name}={first['input']!r}: allowed are {known}"
     return f"{name}={first['input']!r}: must be {_RANGES[name]}"

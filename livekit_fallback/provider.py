@@ -32,7 +32,7 @@ class Provider(Generic[T_co]):
     def __init__(
         self, instance: T_co, *, name: str | None = None, **overrides: Unpack[ProviderOptions]
     ) -> None:
-        if name is not None and not name.strip():
+        if name is not None and not (isinstance(name, str) and name.strip()):
             raise ValueError(f"name={name!r}: must be a text that is not blank, or None")
         self.instance = instance
         self.name = name

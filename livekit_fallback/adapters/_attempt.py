@@ -29,12 +29,15 @@ from ..errors import (
     StallError,
 )
 from ..provider import Member
-from ._tasks import TaskHolder, settle
+from ._tasks import TaskHolder, dismiss, settle
 from ._watch import Watch
 
 # How long the end of a request waits for its provider's stream to close. Streams close within a
 # few turns of the event loop; one that does not is left to close beside the conversation.
 CLOSE_PATIENCE_SEC = 0.25
+
+# When a provider that was cancelled, or is closing, and is still there is cancelled (again).
+_REMIND_SEC = 1.0
 
 Item = TypeVar("Item")
 
@@ -92,13 +95,16 @@ class Attempt(ABC, Generic[Item]):
         self._assignment = assignment
         self._open_stream = open_stream
         self._loop = asyncio.get_running_loop()
-        self._watch = Watch(self._expire)
+        self._watch = Watch(self._due, self._expire)
         self._verdict: asyncio.Future[Outcome] = self._loop.create_future()
         self._task: asyncio.Task[None] | None = None
         self._stream_ended = False  # the provider's stream is closing by itself
+        self._stopped = False  # by us: a cancellation from now on is ours
         self._owed_since: float | None = None
+        self._first_output_due: float | None = None
         self._latency: float | None = None
-        self._stall_timeout = self.member.limits.stall_timeout
+        self._last_output = 0.0  # meaningful after the first
+        self._closing_due: float | None = None  # set while the stream of a success is closing
         self.started_at = self._loop.time()
 
     @property
@@ -112,9 +118,14 @@ class Attempt(ABC, Generic[Item]):
         return self.error is not None and not self.committed
 
     @property
+    def broke_off(self) -> bool:
+        """Whether, after a failure, the session is left with part of an answer."""
+        return self.committed
+
+    @property
     def may_move_on(self) -> bool:
         """Whether, after a failure, another provider may be asked without harm."""
-        return not self.committed
+        return not self.broke_off
 
     @property
     def lost(self) -> float | None:
@@ -142,9 +153,6 @@ class Attempt(ABC, Generic[Item]):
             await settle(task, patience=CLOSE_PATIENCE_SEC)
             raise
         self._stop()
-        if outcome.status is Status.SUCCESS and not self.unfinished:
-            # lets the provider report its metrics before the request is over
-            await settle(task, patience=CLOSE_PATIENCE_SEC)
         return outcome
 
     def owe(self) -> None:
@@ -152,7 +160,8 @@ class Attempt(ABC, Generic[Item]):
         if self._owed_since is not None or self._verdict.done():
             return
         self._owed_since = self._loop.time()
-        self._watch.set(self._assignment.first_output_due(self._owed_since))
+        self._first_output_due = self._assignment.first_output_due(self._owed_since)
+        self._watch.look()
 
     def feed(self, give: Callable[[Any], None], what: Any) -> None:
         """Hand input to the provider. What it raises is its failure, not the caller's."""
@@ -173,20 +182,33 @@ class Attempt(ABC, Generic[Item]):
         """Whether all that was owed had been delivered, should the stream break now."""
         return False
 
-    def _stall_due(self, now: float) -> float | None:
-        """Return when the next output must be there; ``None`` while nothing more is owed."""
-        return None if self._stall_timeout is None else now + self._stall_timeout
+    def _owes_more(self) -> bool:
+        """Whether the provider certainly owes further output, now that output flows."""
+        return True
 
     def _output(self) -> None:
         """Take note of a useful output, just before it is handed to the session."""
-        now = self._loop.time()
+        self._last_output = self._loop.time()
         if self._latency is None:
-            self._latency = now - (now if self._owed_since is None else self._owed_since)
-            if self.is_probe:
-                self._succeed()
-                return
-            self._assignment.served(self)
-        self._watch.set(self._stall_due(now))
+            self._first_output()
+
+    def _first_output(self) -> None:
+        self._latency = self._last_output - (self._owed_since or self._last_output)
+        if self.is_probe:
+            self._succeed()
+            return
+        self._assignment.served(self)
+        self._watch.look()  # a stall is due earlier than the first output was
+
+    def _due(self) -> float | None:
+        if self._closing_due is not None:
+            return self._closing_due
+        if self._latency is None:
+            return self._first_output_due
+        stall_timeout = self.member.limits.stall_timeout
+        if stall_timeout is None or not self._owes_more():
+            return None
+        return self._last_output + stall_timeout
 
     def _succeed(self) -> None:
         self._decide(Outcome(Status.SUCCESS, self._latency))
@@ -194,7 +216,7 @@ class Attempt(ABC, Generic[Item]):
     def _fail(self, error: BaseException) -> None:
         if self._verdict.done():
             return
-        if self._is_complete():
+        if self._closing_due is not None or self._is_complete():
             self._succeed()
             return
         self.error = error
@@ -207,26 +229,29 @@ class Attempt(ABC, Generic[Item]):
             self._verdict.set_result(outcome)
 
     def _expire(self) -> None:
-        if self._latency is None:
+        if self._closing_due is not None:
+            self._succeed()  # it had done its work, and only refuses to close
+        elif self._latency is None:
             waited = self._loop.time() - (self._owed_since or self.started_at)
             self._fail(FirstOutputTimeoutError(waited))
         else:
-            self._fail(StallError(self._stall_timeout or 0.0))
+            self._fail(StallError(self._loop.time() - self._last_output))
 
     def _stop(self) -> None:
         self._watch.stop()
-        # a stream that is closing already is not disturbed: it would leave things behind
-        if self._task is not None and not self._stream_ended:
-            self._task.cancel()
+        self._stopped = True
+        if self._task is not None:
+            # a stream that is closing already would leave things behind if it were disturbed
+            dismiss(self._task, at_once=not self._stream_ended, patience=_REMIND_SEC)
 
     async def _drive(self) -> None:
         current_attempt.set(self)
         try:
             async with self._open_stream() as stream:
                 await self._consume(stream)
+            self._succeed()
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._verdict.done() or (task is not None and task.cancelling()):
+            if self._stopped or self._assignment.tasks.closed:
                 raise
             self._fail(ProviderCancelledError())
         except (KeyboardInterrupt, SystemExit):
@@ -234,7 +259,7 @@ class Attempt(ABC, Generic[Item]):
         except BaseException as error:  # a provider may raise anything, and all of it counts
             self._fail(error)
         finally:
-            # the adapter was closed: nobody else would wake the request that waits for this
+            # only when the adapter was closed: nobody else would wake the waiting request
             self._verdict.cancel()
 
     async def _consume(self, stream: AsyncIterator[Item]) -> None:
@@ -250,7 +275,9 @@ class Attempt(ABC, Generic[Item]):
 
     def _end(self) -> None:
         problem = self._judge_end()
-        if problem is None:
-            self._succeed()
-        else:
+        if problem is not None:
             self._fail(problem)
+            return
+        # the provider reports its metrics while its stream closes: wait for that, but not long
+        self._closing_due = self._loop.time() + CLOSE_PATIENCE_SEC
+        self._watch.look()

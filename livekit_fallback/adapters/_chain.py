@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from livekit.agents import APIError
 from livekit.agents.llm import LLMError
@@ -33,6 +34,9 @@ from . import _clock
 from ._attempt import current_attempt
 from ._probe import MakeProbe, Prober
 from ._tasks import TaskHolder
+
+if TYPE_CHECKING:
+    from ._request import Request
 
 T = TypeVar("T")
 
@@ -70,7 +74,7 @@ class Chain(Generic[T]):
         self.members = members
         self.options = options
         self.tasks = TaskHolder()
-        self.closed = False
+        self._closing = asyncio.Event()
         self.health = HealthBook(
             [_cool_down_policy(options) for _ in members],
             live_probe=options["probe"] == "live",
@@ -93,6 +97,18 @@ class Chain(Generic[T]):
             retry_interval=self.options["retry_interval"],
             jitter=_clock.jitter,
         )
+
+    @property
+    def closed(self) -> bool:
+        """Whether the adapter was closed: nothing new starts."""
+        return self._closing.is_set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but no longer than the adapter is open."""
+        try:
+            await asyncio.wait_for(self._closing.wait(), seconds)
+        except TimeoutError:
+            return
 
     def check_open(self) -> None:
         """Refuse new work after closing.
@@ -132,22 +148,25 @@ class Chain(Generic[T]):
         """Whether a request would now go to a provider of higher priority than this one."""
         return index > 0 and self.health.first(_clock.now()) < index
 
-    def served(self, member: Member[T], request_id: str) -> None:
+    def served(self, member: Member[T], request: Request) -> None:
         """Take note that a provider gave useful output, and whether traffic moved by it."""
-        before, now = self.health.last_served, _clock.now()
+        before = self.health.last_served
+        if member.index == before:
+            return
+        now = _clock.now()
         self.health.mark_served(member.index)
-        for better in range(member.index):
-            self._left_at.setdefault(better, now)
+        left_at = self._left_at.get(member.index, now)
+        kept = {i: at for i, at in self._left_at.items() if i < member.index}
+        self._left_at = {**dict.fromkeys(range(member.index), now), **kept}
         if member.index < before:
-            left_at = self._left_at.pop(member.index, now)
-            self._emit_recovery(request_id, member, self.members[before], now - left_at)
+            self._emit_recovery(request.id, member, self.members[before], now - left_at)
 
     async def aclose(self) -> None:
         """Stop everything the adapter started. Providers stay open, wrappers do not. Idempotent."""
         if self.closed:
             return
         # set first: whatever runs during the waits below must not start anything new
-        self.closed = True
+        self._closing.set()
         if self._prober is not None:
             self._prober.close()
         await self.tasks.close(patience=_CLOSE_PATIENCE_SEC)

@@ -9,18 +9,14 @@ what                              why
                                   the session. The walk down the chain replaces all of it.
 ``_metrics_monitor_task``         Overridden to do nothing: metrics are those of the provider
 (overridden)                      that served.
-``_event_ch``                     The output channel every plugin writes to.
-``_event_aiter``                  Replaced by the channel itself: the tee in between serves the
-                                  metrics task that we do not run, and costs each output
-                                  several microseconds and a second copy.
-``_task``, ``_synthesize_task``   To mark exceptions as seen when a session closes a stream
-                                  without reading to its end.
-``_llm_request_span``,            Set in ``_main_task`` as the base classes do, so that their
-``_tts_request_span``             ``aclose`` ends the span; the provider that served is noted
-                                  on it.
+``_run`` (overridden)             Abstract in the base classes, but called only by what we override.
+``_task``, ``_synthesize_task``   The request's task: the stream ends, and is closed, with it.
+``_llm_request_span``,            Set in ``_main_task`` as the base classes do: the provider that
+``_tts_request_span``             served is noted on it. Ended in ``aclose``.
 ``_input_ch``                     Closed at the end of input, read nowhere else: ``aclose`` and
                                   the checks of the base classes look at it.
-``_mark_started``                 Time of the first text handed to a provider.
+``_mark_started``,                Time of the first text handed to a provider; frames carry it.
+``_started_time``
 ``_set_expressive``,              Hooks of the session, forwarded to the providers.
 ``_update_session_keyterms``,
 ``_push_conversation_item``
@@ -29,28 +25,22 @@ what                              why
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from livekit.agents.telemetry import trace_types
 from opentelemetry import trace
 
 from ..provider import Member
-from ._tasks import retrieve
 
 # LiveKit's own names for what served a request, by value: they are newer than 1.8.0.
 _FALLBACK_LABEL = "lk.fallback.label"
 _FALLBACK_INDEX = "lk.fallback.index"
 
 
-class _HostStream(Protocol):
-    _event_ch: Any
-    _event_aiter: Any
-
-
-def read_outputs_directly(stream: _HostStream, task: Any) -> None:
-    """Let the session read from the stream's channel, and see to unread exceptions."""
-    stream._event_aiter = stream._event_ch
-    task.add_done_callback(retrieve)
+def end_span(span: trace.Span | None) -> None:
+    """End a request's span, as the base classes do in their ``aclose``."""
+    if span is not None:
+        span.end()
 
 
 def note_served(span: trace.Span | None, member: Member[Any]) -> None:

@@ -20,6 +20,9 @@ from ._attempt import Assignment, Attempt
 if TYPE_CHECKING:
     from ._chain import Chain
 
+# For providers without a deadline: a probe that hangs must not keep them out for ever.
+_MAX_PROBE_SEC = 10.0
+
 MakeProbe = Callable[[Assignment], Attempt[Any] | None]
 """Makes an attempt that repeats a remembered request; ``None`` if there is nothing to repeat."""
 
@@ -92,12 +95,12 @@ class Prober:
 
     def _assign(self, permit: Permit) -> Assignment:
         member = self._chain.members[permit.provider]
-        timeout = member.limits.attempt_timeout or self._chain.options["total_timeout"]
+        timeout = member.limits.attempt_timeout or _MAX_PROBE_SEC
         return Assignment(
             member=member,
             permit=permit,
             tasks=self._chain.tasks,
-            first_output_due=lambda now: None if timeout is None else now + timeout,
+            first_output_due=lambda now: now + timeout,
             served=lambda _: None,
             is_probe=True,
         )

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from livekit.agents.utils import shortuuid
@@ -16,6 +17,9 @@ from ..errors import AllProvidersFailedError, AttemptReport
 from . import _clock
 from ._attempt import Assignment, Attempt
 from ._chain import Chain
+
+# More than any budget allows for. Without a budget the newest are kept.
+_MAX_REPORTS = 200
 
 MakeAttempt = Callable[[Assignment], Attempt[Any]]
 
@@ -36,14 +40,18 @@ class Request:
         *,
         served: Callable[[Attempt[Any]], None] | None = None,
     ) -> None:
-        self.id = shortuuid(f"{chain.component}_request_")
         self._chain = chain
         self._make_attempt = make_attempt
         self._also_served = served
         self._walk = chain.new_walk()
-        self._reports: list[AttemptReport] = []
+        self._reports: deque[AttemptReport] = deque(maxlen=_MAX_REPORTS)
         self._began = _clock.now()  # of the attempt that the current run of failures began with
         self._moving_from: AttemptReport | None = None  # failed, and the next is not yet asked
+
+    @cached_property
+    def id(self) -> str:
+        """Names the request in events; made when the first of them needs it."""
+        return shortuuid(f"{self._chain.component}_request_")
 
     async def run(self) -> Attempt[Any]:
         """Ask providers until one has served; return the attempt that did.
@@ -58,7 +66,7 @@ class Request:
             if step is None:
                 raise self._exhausted()
             if isinstance(step, Wait):
-                await asyncio.sleep(step.seconds)
+                await self._chain.pause(step.seconds)
                 continue
             attempt = await self._try(step)
             if attempt is not None:
@@ -102,7 +110,7 @@ class Request:
         )
 
     def _served(self, attempt: Attempt[Any]) -> None:
-        self._chain.served(attempt.member, self.id)
+        self._chain.served(attempt.member, self)
         if self._also_served is not None:
             self._also_served(attempt)
 
@@ -131,7 +139,7 @@ class Request:
             self._chain.emit_error(error, recoverable=True)
             raise error
         self._moving_from = report
-        self._walk.report(step, facts.failure, _clock.now())
+        self._walk.report(step, facts.failure, _clock.now(), broke_off=attempt.broke_off)
 
     def _announce(self, step: Try) -> None:
         failed, self._moving_from = self._moving_from, None
@@ -144,7 +152,9 @@ class Request:
 
     def _exhausted(self) -> AllProvidersFailedError:
         duration = _clock.now() - self._began
-        error = AllProvidersFailedError(self._chain.component, self._reports, duration=duration)
+        error = AllProvidersFailedError(
+            self._chain.component, tuple(self._reports), duration=duration
+        )
         error.__cause__ = self._reports[-1].error
         self._chain.emit_exhausted(self.id, error)
         self._chain.emit_error(error, recoverable=False)

@@ -15,6 +15,7 @@ class TaskHolder:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.closed = False  # set by close(): from then on tasks are cancelled from here
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Start a task; it is held here until it ends, and what it raises is logged."""
@@ -29,6 +30,7 @@ class TaskHolder:
         A provider may refuse to be cancelled. Its task is then left to the event loop, and
         said so in the log, because the caller must not hang on it.
         """
+        self.closed = True
         for task in self._tasks:
             task.cancel()
         if not self._tasks:
@@ -49,13 +51,22 @@ class TaskHolder:
             )
 
 
+def dismiss(task: asyncio.Task[Any], *, at_once: bool, patience: float) -> None:
+    """Cancel a task nobody waits for, and once more if it is still there after ``patience``.
+
+    Args:
+        task: The task.
+        at_once: ``False`` leaves it ``patience`` seconds to end by itself first.
+        patience: Seconds. Providers may hang in closing, or swallow the first cancellation.
+    """
+    if task.done():
+        return
+    if at_once:
+        task.cancel()
+    task.get_loop().call_later(patience, task.cancel)
+
+
 async def settle(task: asyncio.Task[Any], *, patience: float) -> None:
     """Wait for a task that is ending, up to ``patience`` seconds; never raises what it raised."""
     if not task.done():
         await asyncio.wait({task}, timeout=patience)
-
-
-def retrieve(task: asyncio.Task[Any]) -> None:
-    """Mark a task's exception as seen. For tasks whose exception reaches the caller otherwise."""
-    if not task.cancelled():
-        task.exception()

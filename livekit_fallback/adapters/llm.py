@@ -14,6 +14,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from opentelemetry import trace
 from typing_extensions import Unpack
 
+from ..core.usage import UsageHabit
 from ..errors import EndedEarlyError, NoOutputError
 from ..events import EventName
 from ..options import LLM_DEFAULTS, LLMOptions, limits, resolved
@@ -21,7 +22,8 @@ from ..provider import Member, Provider, named_providers
 from ._attempt import Assignment, Attempt
 from ._base import ChainedAdapter, patient_options
 from ._chain import Chain
-from ._livekit import note_served, read_outputs_directly
+from ._livekit import end_span, note_served
+from ._outbox import OutboxStream
 from ._request import Request
 
 
@@ -53,11 +55,11 @@ class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | Even
         named = named_providers(llm, LLM, "llm")
         super().__init__()
         self._restarts: bool = opts["retry_on_chunk_sent"]
-        self._reports_usage: set[int] = set()  # providers known to end answers with their usage
         members = [
             Member(i, name, p.instance, p.instance, limits(opts, p.overrides, "llm"))
             for i, (name, p) in enumerate(named.items())
         ]
+        self._usage = [UsageHabit() for _ in members]
         self._chain: Chain[LLM] = Chain(self, "llm", members, opts)
 
     def chat(
@@ -104,14 +106,15 @@ class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | Even
             llm: LLM = given.member.instance
             return llm.chat(**call, conn_options=patient_options())
 
-        attempt = ChatAttempt(given, open_stream, deliver, self._restarts, self._reports_usage)
+        usage = self._usage[given.member.index]
+        attempt = ChatAttempt(given, open_stream, deliver, self._restarts, usage)
         return attempt
 
     def _remember(self, call: Mapping[str, Any]) -> None:
         self._chain.remember(partial(self._attempt, call, lambda _: None))
 
 
-class FallbackLLMStream(LLMStream):
+class FallbackLLMStream(OutboxStream[ChatChunk], LLMStream):
     """One request to a :class:`FallbackLLM`."""
 
     _llm_request_span_name = "llm_fallback_adapter"
@@ -129,21 +132,19 @@ class FallbackLLMStream(LLMStream):
         super().__init__(llm, chat_ctx=chat_ctx, tools=tools, conn_options=conn_options)
         self._adapter = llm
         self._call = call
-        read_outputs_directly(self, self._task)
+        self._read_from_outbox(self._task)
 
     async def _main_task(self) -> None:
         self._llm_request_span = trace.get_current_span()
         adapter = self._adapter
         adapter._remember(self._call)
-        attempts = partial(adapter._attempt, self._call, self._event_ch.send_nowait)
+        attempts = partial(adapter._attempt, self._call, self._outbox.put)
         attempt = await Request(adapter._chain, attempts).run()
         note_served(self._llm_request_span, attempt.member)
 
-    async def _run(self) -> None:
-        raise NotImplementedError("the walk down the chain takes the place of _run")
-
-    async def _metrics_monitor_task(self, event_aiter: Any) -> None:
-        return
+    def _end_span(self) -> None:
+        end_span(self._llm_request_span)
+        self._llm_request_span = None
 
 
 class ChatAttempt(Attempt[ChatChunk]):
@@ -159,12 +160,12 @@ class ChatAttempt(Attempt[ChatChunk]):
         open_stream: Callable[[], LLMStream],
         deliver: Callable[[ChatChunk], None],
         restarts: bool,
-        reports_usage: set[int],
+        usage: UsageHabit,
     ) -> None:
         super().__init__(given, open_stream)
         self._deliver = deliver
         self._restarts = restarts
-        self._reports_usage = reports_usage
+        self._usage = usage
         self._held: list[ChatChunk] = []
         self._tool_called = False
         self._usage_seen = False
@@ -172,7 +173,7 @@ class ChatAttempt(Attempt[ChatChunk]):
     @property
     def may_move_on(self) -> bool:
         """After the commit point only if asked for, never after a tool call: it would run twice."""
-        return not self.committed or (self._restarts and not self._tool_called)
+        return not self.broke_off or (self._restarts and not self._tool_called)
 
     def _receive(self, chunk: ChatChunk) -> None:
         delta = chunk.delta
@@ -185,9 +186,11 @@ class ChatAttempt(Attempt[ChatChunk]):
             self._output()
             self.delivered += len(delta.content or "")
             self._release()
+            if self._usage_seen:
+                self._usage.never_tells_the_end()
+            self._usage_seen = chunk.usage is not None
         elif chunk.usage is not None:
             self._usage_seen = True
-            self._reports_usage.add(self.member.index)
         elif delta is None or not delta.extra:
             return  # role-only and keep-alive chunks: nothing a session could use
         if self.committed:
@@ -204,11 +207,13 @@ class ChatAttempt(Attempt[ChatChunk]):
     def _judge_end(self) -> BaseException | None:
         if not self.committed:
             return NoOutputError("text or tool call")
-        # plugins report a body that is cut off cleanly as a good end; only the usage, which
-        # comes last, tells the two apart, from providers that have sent one before
-        if self.member.index in self._reports_usage and not self._usage_seen:
+        # plugins report a body that is cut off cleanly as a good end, and only the usage, which
+        # comes last, tells the two apart
+        if self._usage_seen:
+            self._usage.ended_an_answer()
+        elif self._usage.tells_the_end:
             return EndedEarlyError("the answer came without its usage")
         return None
 
     def _is_complete(self) -> bool:
-        return self.committed and self._usage_seen
+        return self.committed and self._usage_seen and self._usage.may_tell_the_end

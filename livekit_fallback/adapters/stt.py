@@ -33,8 +33,8 @@ from . import _clock
 from ._attempt import Assignment, Attempt
 from ._base import ChainedAdapter, connect_options
 from ._chain import Chain
-from ._livekit import read_outputs_directly
 from ._oneshot import OneShot
+from ._outbox import OutboxStream
 from ._replay import ReplayBuffer
 from ._request import Request
 
@@ -160,7 +160,7 @@ class FallbackSTT(ChainedAdapter, STT[Literal["stt_availability_changed"] | Even
                 member.instance._push_conversation_item(ev)
 
 
-class FallbackRecognizeStream(RecognizeStream):
+class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
     """One caller's speech: audio goes straight to the recogniser at work, and is kept.
 
     Audio since the last final transcript is given to the next provider when one fails. While no
@@ -178,7 +178,7 @@ class FallbackRecognizeStream(RecognizeStream):
         self._attempt: ListenAttempt | None = None
         self._ears: RecognizeStream | None = None  # of the attempt at work
         self._request: Request | None = None
-        read_outputs_directly(self, self._task)
+        self._read_from_outbox(self._task)
 
     @property
     def context(self) -> BaseModel | None:
@@ -258,13 +258,13 @@ class FallbackRecognizeStream(RecognizeStream):
         """Take an event of the recogniser at work, and hand it to the session."""
         mark = _MARK.get(event.type)
         if mark is None:
-            self._event_ch.send_nowait(event)
+            self._outbox.put(event)
             return
         forward, close = self._utterance.accept(mark)
         if forward:
-            self._event_ch.send_nowait(event)
+            self._outbox.put(event)
         if close:
-            self._event_ch.send_nowait(SpeechEvent(SpeechEventType.END_OF_SPEECH))
+            self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
         if mark is Mark.FINAL and _text(event):
             self._settle_words(attempt)
         if self._utterance.at_rest and self._chain.has_better_than(attempt.member.index):
@@ -278,14 +278,11 @@ class FallbackRecognizeStream(RecognizeStream):
             self._request.renew(attempt)
 
     def _close_utterance(self) -> None:
-        if self._utterance.close() and not self._event_ch.closed:
-            self._event_ch.send_nowait(SpeechEvent(SpeechEventType.END_OF_SPEECH))
+        if self._utterance.close():
+            self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
 
-    async def _run(self) -> None:
-        raise NotImplementedError("the walk down the chain takes the place of _run")
-
-    async def _metrics_monitor_task(self, event_aiter: Any) -> None:
-        return
+    def _end_input(self) -> None:
+        self._input_ch.close()
 
 
 class ListenAttempt(Attempt[SpeechEvent]):
@@ -315,8 +312,8 @@ class ListenAttempt(Attempt[SpeechEvent]):
         if self._listener is not None:
             self._listener.hear(self, event)
 
-    def _stall_due(self, now: float) -> float | None:
-        return None
+    def _owes_more(self) -> bool:
+        return False
 
     def _judge_end(self) -> BaseException | None:
         if self._listener is None:
@@ -324,9 +321,9 @@ class ListenAttempt(Attempt[SpeechEvent]):
         return None if self._listener.input_ended else EndedEarlyError("audio was still coming")
 
     @property
-    def may_move_on(self) -> bool:
-        """Always: the next provider hears what no final transcript has settled."""
-        return True
+    def broke_off(self) -> bool:
+        """Never: the next provider hears what no final transcript has settled."""
+        return False
 
 
 class RecognizeAttempt(Attempt[SpeechEvent]):

@@ -4,21 +4,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal
+from functools import cached_property, partial
+from typing import Any, ClassVar, Literal
 
 from livekit import rtc
 from livekit.agents import APIConnectOptions
 from livekit.agents.tts import (
     TTS,
-    AudioEmitter,
     ChunkedStream,
     StreamAdapter,
     SynthesizedAudio,
     SynthesizeStream,
     TTSCapabilities,
 )
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, USERDATA_TIMED_TRANSCRIPT
+from livekit.agents.types import (
+    DEFAULT_API_CONNECT_OPTIONS,
+    USERDATA_TIMED_TRANSCRIPT,
+    USERDATA_TTS_STARTED_TIME,
+)
 from livekit.agents.utils import shortuuid
 from opentelemetry import trace
 from typing_extensions import Unpack
@@ -31,7 +34,8 @@ from ..provider import Member, Provider, named_providers
 from ._attempt import Assignment, Attempt
 from ._base import ChainedAdapter, patient_options
 from ._chain import Chain
-from ._livekit import note_served, read_outputs_directly
+from ._livekit import end_span, note_served
+from ._outbox import OutboxStream
 from ._request import Request
 
 # A probe asks for little: enough for a voice to start speaking, little enough to cost nothing.
@@ -157,11 +161,35 @@ class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | Even
         self._chain.remember(make_probe)
 
 
-class FallbackChunkedStream(ChunkedStream):
-    """One :meth:`FallbackTTS.synthesize`."""
+class _SpokenStream(OutboxStream[SynthesizedAudio]):
+    """What both ways to ask for speech have in common."""
 
-    _tts_request_span_name = "tts_fallback_adapter"
-    _tts_attempt_span_name = None
+    _tts_request_span_name: ClassVar[str] = "tts_fallback_adapter"
+    _tts_attempt_span_name: ClassVar[str | None] = None
+    _tts_request_span: trace.Span | None
+    _started_time: float
+
+    @cached_property
+    def _segment_id(self) -> str:
+        return shortuuid()
+
+    def _hand_over(self, audio: SynthesizedAudio) -> None:
+        """Hand audio to the session under one segment id, whichever provider made it."""
+        if self._started_time:
+            audio.frame.userdata[USERDATA_TTS_STARTED_TIME] = self._started_time
+        self._outbox.put(
+            SynthesizedAudio(
+                audio.frame, audio.request_id, audio.is_final, self._segment_id, audio.delta_text
+            )
+        )
+
+    def _end_span(self) -> None:
+        end_span(self._tts_request_span)
+        self._tts_request_span = None
+
+
+class FallbackChunkedStream(_SpokenStream, ChunkedStream):
+    """One :meth:`FallbackTTS.synthesize`."""
 
     def __init__(self, tts: FallbackTTS, text: str, conn_options: APIConnectOptions) -> None:
         super().__init__(tts=tts, input_text=text, conn_options=conn_options)
@@ -169,29 +197,19 @@ class FallbackChunkedStream(ChunkedStream):
         self._script = Script()
         self._script.push(text)
         self._script.end()
-        read_outputs_directly(self, self._synthesize_task)
+        self._read_from_outbox(self._synthesize_task)
 
     async def _main_task(self) -> None:
         self._tts_request_span = trace.get_current_span()
         adapter = self._adapter
         adapter._remember(self._script)
-        deliver = partial(_send, self._event_ch, shortuuid())
-        attempts = partial(adapter._chunked_attempt, self._script, deliver)
+        attempts = partial(adapter._chunked_attempt, self._script, self._hand_over)
         attempt = await Request(adapter._chain, attempts).run()
         note_served(self._tts_request_span, attempt.member)
 
-    async def _run(self, output_emitter: AudioEmitter) -> None:
-        raise NotImplementedError("the walk down the chain takes the place of _run")
 
-    async def _metrics_monitor_task(self, event_aiter: Any) -> None:
-        return
-
-
-class FallbackSynthesizeStream(SynthesizeStream):
+class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
     """One :meth:`FallbackTTS.stream`: text goes straight to the voice at work, and is kept."""
-
-    _tts_request_span_name = "tts_fallback_adapter"
-    _tts_attempt_span_name = None
 
     def __init__(self, tts: FallbackTTS, conn_options: APIConnectOptions) -> None:
         super().__init__(tts=tts, conn_options=conn_options)
@@ -199,7 +217,7 @@ class FallbackSynthesizeStream(SynthesizeStream):
         self._script = Script()
         self._attempt: VoiceAttempt | None = None
         self._voice: SynthesizeStream | None = None  # of the attempt at work
-        read_outputs_directly(self, self._task)
+        self._read_from_outbox(self._task)
 
     def push_text(self, token: str) -> None:
         """Hand over the next piece of text; ignored after :meth:`end_input`, as in the base."""
@@ -231,6 +249,9 @@ class FallbackSynthesizeStream(SynthesizeStream):
             self._voice.end_input()
         self._owe()
 
+    def _end_input(self) -> None:
+        self._input_ch.close()
+
     async def _main_task(self) -> None:
         self._tts_request_span = trace.get_current_span()
         adapter = self._adapter
@@ -243,9 +264,10 @@ class FallbackSynthesizeStream(SynthesizeStream):
 
     def _make_attempt(self, given: Assignment) -> VoiceAttempt:
         self._voice = None
-        deliver = partial(_send, self._event_ch, shortuuid())
         open_stream = partial(self._open_voice, given.member)
-        self._attempt = VoiceAttempt(given, open_stream, self._adapter, self._script, deliver)
+        self._attempt = VoiceAttempt(
+            given, open_stream, self._adapter, self._script, self._hand_over
+        )
         return self._attempt
 
     def _open_voice(self, member: Member[TTS]) -> SynthesizeStream:
@@ -264,12 +286,6 @@ class FallbackSynthesizeStream(SynthesizeStream):
     def _owe(self) -> None:
         if self._attempt is not None:
             self._attempt.owe_speakable()
-
-    async def _run(self, output_emitter: AudioEmitter) -> None:
-        raise NotImplementedError("the walk down the chain takes the place of _run")
-
-    async def _metrics_monitor_task(self, event_aiter: Any) -> None:
-        return
 
 
 class VoiceAttempt(Attempt[SynthesizedAudio]):
@@ -296,6 +312,7 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         self._resampler: rtc.AudioResampler | None = None
         self._transcripts: list[Any] = []  # of audio that the resampler has not given back yet
         self._final_seen = False
+        self._owed_more = True  # text was left to speak at the last look
 
     @property
     def lost(self) -> float | None:
@@ -307,8 +324,11 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         if not self._script.is_speakable:
             return
         self.owe()
-        if self.committed and self._watch.due is None and not self._verdict.done():
-            self._watch.set(self._stall_due(self._loop.time()))
+        if self.committed and not self._owed_more and self._owes_more():
+            # it had spoken all it was given: the silence until now was not its own
+            self._owed_more = True
+            self._last_output = self._loop.time()
+            self._watch.look()
 
     def _receive(self, audio: SynthesizedAudio) -> None:
         self._final_seen = audio.is_final
@@ -321,11 +341,12 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
             held = [audio]
         self.delivered += audio.frame.duration
         self._output()
+        self._owed_more = self._owes_more()
         for item in held:
             self._hand_on(item)
 
-    def _stall_due(self, now: float) -> float | None:
-        return super()._stall_due(now) if self._script.is_owed(self.delivered) else None
+    def _owes_more(self) -> bool:
+        return self._script.is_owed(self.delivered)
 
     def _judge_end(self) -> BaseException | None:
         if self._script.is_blank and self._script.ended:
@@ -366,15 +387,6 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         if audio.is_final:
             frames += self._resampler.flush()
         return frames
-
-
-def _send(channel: Any, segment_id: str, audio: SynthesizedAudio) -> None:
-    """Hand audio to the session under one segment id, whichever provider made it."""
-    channel.send_nowait(
-        SynthesizedAudio(
-            audio.frame, audio.request_id, audio.is_final, segment_id, audio.delta_text
-        )
-    )
 
 
 def _streaming(voice: TTS) -> TTS:

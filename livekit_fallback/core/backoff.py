@@ -8,7 +8,7 @@ _MAX_DOUBLINGS = 16
 
 # A cool-down of zero means "probe at once", which holds for the first probe only: without a
 # floor a dead provider would be probed in a busy loop.
-_FIRST_REPEAT_SEC = 1.0
+_SECOND_COOL_DOWN_SEC = 1.0
 
 
 def full_jitter(retry: int, *, base: float, cap: float, jitter: float) -> float:
@@ -33,7 +33,8 @@ def cool_down(failures: int, *, base: float, cap: float) -> float:
     """
     if failures <= 1:
         return min(base, cap)
-    return _doubled(max(base, _FIRST_REPEAT_SEC), failures - 1, cap)
+    floor = _doubled(_SECOND_COOL_DOWN_SEC, failures - 2, cap)
+    return max(floor, _doubled(base, failures - 1, cap))
 
 
 def _doubled(base: float, times: int, cap: float) -> float:

@@ -6,6 +6,8 @@ Rules for results that come back late:
 * Every change of state starts a new *generation*. A permit carries the generation it was
   given in, and a result with an older permit changes nothing: a request that began before an
   outage must not end a probe, and one that began before a recovery must not undo it.
+* Between two changes, permits are told apart by their number: a failure of a request that began
+  before one that has succeeded since is old news.
 * A failure while the provider is already cooling down neither extends the cool-down nor is
   reported a second time.
 * A cancelled attempt says nothing about the provider. A cancelled probe gives its turn back.
@@ -70,6 +72,7 @@ class Permit:
 
     provider: int
     generation: int
+    number: int
     is_probe: bool = False
 
 
@@ -100,6 +103,8 @@ class Circuit:
         self._policy = policy
         self._state = State.HEALTHY
         self._generation = 0
+        self._permits = 0  # given so far
+        self._newest_success = 0  # number of the newest permit that has succeeded
         self._failures = 0  # in a row, failed probes included; reset on return to healthy
         self._due = 0.0  # when the cool-down ends; meaningful outside HEALTHY only
         self._down_since = 0.0  # when the provider last stopped being healthy
@@ -125,14 +130,14 @@ class Circuit:
 
     def permit(self) -> Permit:
         """Return leave to serve. A cooling provider gets one too: the last resort of a request."""
-        return Permit(self._provider, self._generation)
+        return self._give(is_probe=False)
 
     def probe_permit(self, now: float) -> Permit | None:
         """Return leave to probe, and hold the place: at most one probe is out at any time."""
         if not self.probe_is_due(now):
             return None
         self._move(Signal.PROBE_STARTED, now)
-        return Permit(self._provider, self._generation, is_probe=True)
+        return self._give(is_probe=True)
 
     def record(self, permit: Permit, outcome: Outcome, now: float) -> Change | None:
         """Take an outcome into account.
@@ -149,17 +154,26 @@ class Circuit:
             return self._move(Signal.PROBE_ABANDONED, now) if permit.is_probe else None
         return self._record_failure(permit, outcome.failure, now)
 
+    def _give(self, *, is_probe: bool) -> Permit:
+        self._permits += 1
+        return Permit(self._provider, self._generation, self._permits, is_probe)
+
     def _record_success(self, permit: Permit, now: float) -> Change | None:
+        self._newest_success = max(self._newest_success, permit.number)
         if self._state is State.HEALTHY:
             return None
         return self._move(Signal.PROBE_GOOD if permit.is_probe else Signal.SERVED, now)
 
     def _record_failure(self, permit: Permit, failure: Failure, now: float) -> Change | None:
-        if self._state is not State.HEALTHY and not permit.is_probe:
+        if permit.is_probe:
+            change = self._move(Signal.PROBE_BAD, now)
+        elif self._state is State.HEALTHY and permit.number > self._newest_success:
+            change = self._move(Signal.FAILED, now)
+        else:
             return None
         self._failures += 1
         self._due = now + self._rest(failure)
-        return self._move(Signal.PROBE_BAD if permit.is_probe else Signal.FAILED, now)
+        return change
 
     def _rest(self, failure: Failure) -> float:
         # a rejected key does not heal by itself: rest as long as the policy allows, at once

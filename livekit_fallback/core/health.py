@@ -58,7 +58,7 @@ class HealthBook:
         """
         everyone = range(len(self._circuits))
         usable = [i for i in everyone if self.usable(i, now)]
-        if self._sticky and self._last_served in usable:
+        if self._sticky and self._circuits[self._last_served].state is State.HEALTHY:
             usable.remove(self._last_served)
             usable.insert(0, self._last_served)
         if len(usable) == len(self._circuits):

@@ -14,6 +14,9 @@ from .outcome import Failure
 # Between two passes the caller hears silence, so waits stay short enough to be heard as a pause.
 _MAX_WAIT_SEC = 2.0
 
+# Jitter may draw next to nothing, and providers that are down must not be asked in a busy loop.
+_MIN_WAIT_SEC = 0.1
+
 # No provider answers in less, so what is left of the budget is not worth another try.
 _WORTH_A_TRY_SEC = 0.1
 
@@ -35,7 +38,7 @@ class Try:
     permit: Permit
     limits: Limits
     is_last: bool
-    """No other usable provider is left in this pass, so the whole budget is this one's."""
+    """Nobody else is left in this pass, so what remains of the budget is this one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +97,13 @@ class Walk:
         if self._started:
             return
         self._started = True
-        if self._total_timeout is not None:
-            self._deadline = now + self._total_timeout
+        self._deadline = None if self._total_timeout is None else now + self._total_timeout
 
     def first_output_due(self, step: Try, now: float) -> float | None:
         """Return when the first useful output must be there, if it is owed from ``now`` on."""
         self.start(now)
         timeout = step.limits.attempt_timeout
-        if step.is_last or timeout is None:
+        if timeout is None or (step.is_last and self._deadline is not None):
             return self._deadline
         due = now + timeout
         return due if self._deadline is None else min(due, self._deadline)
@@ -121,12 +123,23 @@ class Walk:
             return self._ask(candidates[0], now, others=candidates[1:])
         return self._next_pass(now)
 
-    def report(self, step: Try, failure: Failure, now: float) -> None:
-        """Say how the attempt of ``step`` failed."""
+    def report(self, step: Try, failure: Failure, now: float, *, broke_off: bool = False) -> None:
+        """Say how the attempt of ``step`` failed.
+
+        Args:
+            step: What :meth:`next` returned.
+            failure: What happened.
+            now: Monotonic seconds.
+            broke_off: Part of the answer had been handed to the session. The search for a
+                provider that answers anew begins now, and this one is not asked again.
+        """
+        if broke_off:
+            self._started = False
         self.start(now)
         self._tried.add(step.provider)
-        if not failure.may_pass:
+        if broke_off or not failure.may_pass:
             self._hopeless.add(step.provider)
+            return
         used = self._retries.get(step.provider, 0)
         if failure.worth_retrying and used < step.limits.max_retry:
             self._retries[step.provider] = used + 1
@@ -138,9 +151,8 @@ class Walk:
         return [i for i in self._health.order(now) if i not in skip]
 
     def _ask(self, provider: int, now: float, *, others: list[int]) -> Try:
-        is_last = not any(self._health.usable(i, now) for i in others)
         permit = self._health.acquire(provider, now)
-        return Try(provider, permit, self._limits[provider], is_last)
+        return Try(provider, permit, self._limits[provider], is_last=not others)
 
     def _next_pass(self, now: float) -> Wait | None:
         if len(self._hopeless) == len(self._limits):
@@ -148,7 +160,8 @@ class Walk:
         self._tried.clear()
         self._retries.clear()
         self._passes += 1
-        return self._fit(self._back_off(self._passes - 1), now)
+        wait = self._back_off(self._passes - 1)
+        return self._fit(Wait(max(wait.seconds, _MIN_WAIT_SEC)), now)
 
     def _back_off(self, retry: int) -> Wait:
         return Wait(

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything a test needs to script providers, under one name."""
+
+from __future__ import annotations
+
+from tests.support.fake_llm import (
+    KeepAlive,
+    Metadata,
+    RoleOnly,
+    Say,
+    ScriptedLLM,
+    ToolCall,
+    UsageOnly,
+    ask,
+    text_of,
+)
+from tests.support.fake_stt import (
+    AfterAudio,
+    AfterFlush,
+    AfterFrames,
+    AudioUsage,
+    Final,
+    Interim,
+    Preflight,
+    ScriptedSTT,
+    SpeechEnd,
+    SpeechStart,
+    finals_of,
+    hear,
+)
+from tests.support.fake_tts import (
+    Audio,
+    AwaitText,
+    BeforeText,
+    Flush,
+    ScriptedTTS,
+    Silence,
+    Speak,
+    Words,
+    say,
+    seconds_of,
+)
+from tests.support.fake_vad import ScriptedVAD
+from tests.support.script import Call, End, Fail, FailInCall, Hang, Repeat, Step, Wait
+
+__all__ = [
+    "AfterAudio",
+    "AfterFlush",
+    "AfterFrames",
+    "Audio",
+    "AudioUsage",
+    "AwaitText",
+    "BeforeText",
+    "Call",
+    "End",
+    "Fail",
+    "FailInCall",
+    "Final",
+    "Flush",
+    "Hang",
+    "Interim",
+    "KeepAlive",
+    "Metadata",
+    "Preflight",
+    "Repeat",
+    "RoleOnly",
+    "Say",
+    "ScriptedLLM",
+    "ScriptedSTT",
+    "ScriptedTTS",
+    "ScriptedVAD",
+    "Silence",
+    "Speak",
+    "SpeechEnd",
+    "SpeechStart",
+    "Step",
+    "ToolCall",
+    "UsageOnly",
+    "Wait",
+    "Words",
+    "ask",
+    "finals_of",
+    "hear",
+    "say",
+    "seconds_of",
+    "text_of",
+]
