@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,17 +155,11 @@ def _reason(error: BaseException, status: int | None) -> str:
 
 
 def _retry_after(error: BaseException) -> float | None:
-    headers = _attribute(error, "headers") or _attribute(_attribute(error, "response"), "headers")
-    if not isinstance(headers, Mapping):
-        return None
-    for name, value in headers.items():
-        if str(name).lower() == "retry-after":
-            return _seconds(value)
-    return None
-
-
-def _seconds(value: object) -> float | None:
     try:
-        return max(0.0, float(str(value)))
-    except ValueError:
-        return None  # an HTTP date: the ordinary cool-down applies
+        headers = getattr(error, "headers", None) or error.response.headers  # type: ignore[attr-defined]
+        for name, value in headers.items():
+            if name.lower() == "retry-after":
+                return max(0.0, float(value))
+    except Exception:  # no headers, no number (an HTTP date), or somebody else's mistake
+        return None
+    return None

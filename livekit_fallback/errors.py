@@ -8,6 +8,7 @@ All of them are LiveKit errors, so code that handles ``APIError`` keeps working:
     ├── NotSupportedError              the provider cannot do what the request asks
     ├── ProviderCancelledError         a provider cancelled itself
     └── APIConnectionError
+        ├── AdapterClosedError         the adapter was closed under a request
         ├── AllProvidersFailedError    raised to the session: nobody served
         ├── EndedEarlyError            a stream ended although more was owed
         └── APITimeoutError
@@ -65,6 +66,13 @@ class ProviderCancelledError(APIError):
 
     def __init__(self) -> None:
         super().__init__("the provider cancelled itself")
+
+
+class AdapterClosedError(APIConnectionError):
+    """The adapter was closed while the request was under way."""
+
+    def __init__(self, component: str) -> None:
+        super().__init__(f"the {component} fallback adapter was closed", retryable=False)
 
 
 @dataclass(frozen=True, slots=True)

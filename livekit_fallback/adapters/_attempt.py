@@ -15,9 +15,8 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from contextvars import ContextVar, copy_context
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..classify import ErrorFacts, classify
 from ..core.circuit import Permit
@@ -49,8 +48,7 @@ current_attempt: ContextVar[Attempt[Any] | None] = ContextVar("current_attempt",
 how a metrics event of a shared provider is traced to the request that caused it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """What an attempt is given to work with.
 
     Args:
@@ -82,18 +80,26 @@ class Attempt(ABC, Generic[Item]):
     Args:
         assignment: What to work with.
         open_stream: Opens the provider's stream. May raise.
+        prime: Hands the opened stream the input it has to begin with. May raise.
     """
 
-    def __init__(self, assignment: Assignment, open_stream: Callable[[], Stream[Item]]) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        open_stream: Callable[[], Stream[Item]],
+        prime: Callable[[Any], None] | None = None,
+    ) -> None:
         self.member = assignment.member
         self.permit = assignment.permit  # renewed when a success was recorded on the way
         self.is_probe = assignment.is_probe
         self.facts: ErrorFacts | None = None  # set when the attempt fails
         self.error: BaseException | None = None  # likewise
+        self.metrics: list[Any] = []  # the provider's, held back while this may be in vain
         self.delivered = 0.0  # handed to the session: characters (LLM), seconds of audio (TTS)
         self.unfinished = False  # it succeeded, but the request goes on with another provider
         self._assignment = assignment
         self._open_stream = open_stream
+        self._prime = prime
         self._loop = asyncio.get_running_loop()
         self._watch = Watch(self._due, self._expire)
         self._verdict: asyncio.Future[Outcome] = self._loop.create_future()
@@ -105,12 +111,29 @@ class Attempt(ABC, Generic[Item]):
         self._latency: float | None = None
         self._last_output = 0.0  # meaningful after the first
         self._closing_due: float | None = None  # set while the stream of a success is closing
+        self._context = copy_context()
+        self._context.run(current_attempt.set, self)
         self.started_at = self._loop.time()
 
     @property
     def committed(self) -> bool:
         """Whether useful output was handed to the session."""
         return self._latency is not None
+
+    @property
+    def owed(self) -> bool:
+        """Whether the provider has owed output at any time."""
+        return self._owed_since is not None
+
+    @property
+    def has_served(self) -> bool:
+        """Whether, before it failed, the provider had been at work for the session."""
+        return self.committed
+
+    @property
+    def is_open_question(self) -> bool:
+        """Whether it may still turn out to have been in vain."""
+        return not self.committed and not self._verdict.done()
 
     @property
     def was_in_vain(self) -> bool:
@@ -166,7 +189,8 @@ class Attempt(ABC, Generic[Item]):
     def feed(self, give: Callable[[Any], None], what: Any) -> None:
         """Hand input to the provider. What it raises is its failure, not the caller's."""
         try:
-            give(what)
+            # what the provider starts in here works for this attempt, not for the caller
+            self._context.run(give, what)
         except Exception as error:
             self._fail(error)
 
@@ -248,23 +272,22 @@ class Attempt(ABC, Generic[Item]):
         current_attempt.set(self)
         try:
             async with self._open_stream() as stream:
-                await self._consume(stream)
+                try:
+                    await self._consume(stream)
+                except BaseException as error:
+                    self._broke(error)  # before closing, which may take its time
             self._succeed()
-        except asyncio.CancelledError:
-            if self._stopped or self._assignment.tasks.closed:
-                raise
-            self._fail(ProviderCancelledError())
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # a provider may raise anything, and all of it counts
-            self._fail(error)
+        except BaseException as error:
+            self._broke(error)
         finally:
             # only when the adapter was closed: nobody else would wake the waiting request
             self._verdict.cancel()
 
-    async def _consume(self, stream: AsyncIterator[Item]) -> None:
+    async def _consume(self, stream: Any) -> None:
         decided = self._verdict.done
         try:
+            if self._prime is not None:
+                self._prime(stream)
             async for item in stream:
                 if decided():
                     return
@@ -281,3 +304,13 @@ class Attempt(ABC, Generic[Item]):
         # the provider reports its metrics while its stream closes: wait for that, but not long
         self._closing_due = self._loop.time() + CLOSE_PATIENCE_SEC
         self._watch.look()
+
+    def _broke(self, error: BaseException) -> None:
+        """Take what came out of the provider. It may raise anything, and all of it counts."""
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
+        if isinstance(error, asyncio.CancelledError):
+            if self._stopped or self._assignment.tasks.closed:
+                raise error
+            error = ProviderCancelledError()
+        self._fail(error)

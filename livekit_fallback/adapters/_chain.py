@@ -31,7 +31,8 @@ from ..events import (
 from ..log import logger
 from ..provider import Member
 from . import _clock
-from ._attempt import current_attempt
+from ._attempt import Attempt, current_attempt
+from ._livekit import quick_listener
 from ._probe import MakeProbe, Prober
 from ._tasks import TaskHolder
 
@@ -82,6 +83,7 @@ class Chain(Generic[T]):
         )
         self._adapter = adapter
         self._left_at: dict[int, float] = {}  # when traffic left a provider, until it is back
+        self._on_metrics = quick_listener(self._forward_metrics)
         self._prober = Prober(self) if options["probe"] == "replay" else None
         for member in members:
             member.instance.on("metrics_collected", self._on_metrics)  # type: ignore[attr-defined]
@@ -259,16 +261,30 @@ class Chain(Generic[T]):
         )
         self._emit(f"{self.component}_availability_changed", event)
 
-    def _on_metrics(self, metrics: Any) -> None:
-        # probes and attempts in vain are not part of what the session used
+    def _forward_metrics(self, metrics: Any) -> None:
         attempt = current_attempt.get()
-        if attempt is None or not (attempt.is_probe or attempt.was_in_vain):
+        if attempt is None:
             self._emit("metrics_collected", metrics)
+        elif attempt.is_probe or attempt.was_in_vain:
+            return  # not part of what the session used
+        elif attempt.is_open_question:
+            attempt.metrics.append(metrics)
+        else:
+            self._emit("metrics_collected", metrics)
+
+    def settle_metrics(self, attempt: Attempt[Any]) -> None:
+        """Emit what was held back while it was open whether the attempt would be in vain."""
+        held, attempt.metrics = attempt.metrics, []
+        if not attempt.was_in_vain:
+            for metrics in held:
+                self._emit("metrics_collected", metrics)
 
     def _emit(self, name: str, event: Any) -> None:
         try:
             self._adapter.emit(name, event)
-        except Exception as error:  # a subscriber's mistake must never break a call
+        except (Exception, asyncio.CancelledError) as error:
+            # a subscriber's mistake must never break a call; nothing is awaited here, so a
+            # cancellation is one, too
             logger.error("a subscriber failed", extra={"event": name, "lk.pii.error": repr(error)})
 
 

@@ -81,7 +81,8 @@ class OutboxStream(Generic[Item]):
     async def aclose(self) -> None:
         """End the request at once. Idempotent; safe to call while another task is reading."""
         self._end_input()
-        await cancel_and_wait(self._request_task)
+        if not self._request_task.done():
+            await cancel_and_wait(self._request_task)
         self._end_span()
 
     def _end_input(self) -> None:

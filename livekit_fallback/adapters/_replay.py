@@ -9,15 +9,16 @@ from livekit import rtc
 
 
 class ReplayBuffer:
-    """The newest frames, up to a number of seconds.
+    """The newest audio, and where it was flushed (``None`` among the frames).
 
     Args:
-        capacity_sec: Seconds of audio to keep; older frames are dropped. 0 keeps none.
+        capacity_sec: Seconds of audio to keep once a provider has been given it; older frames
+            are dropped. Audio that nobody has been given yet is kept in any case.
     """
 
     def __init__(self, capacity_sec: float) -> None:
         self._capacity = capacity_sec
-        self._frames: deque[rtc.AudioFrame] = deque()
+        self._kept: deque[rtc.AudioFrame | None] = deque()
         self._seconds = 0.0
 
     @property
@@ -26,28 +27,39 @@ class ReplayBuffer:
         return self._seconds
 
     @property
-    def frames(self) -> tuple[rtc.AudioFrame, ...]:
-        """The audio kept, oldest first."""
-        return tuple(self._frames)
+    def content(self) -> tuple[rtc.AudioFrame | None, ...]:
+        """The audio kept, oldest first; ``None`` marks a flush."""
+        return tuple(self._kept)
 
     def push(self, frame: rtc.AudioFrame) -> None:
-        self._frames.append(frame)
+        """Keep a frame. Call :meth:`trim` once a provider has been given it."""
+        self._kept.append(frame)
         self._seconds += frame.samples_per_channel / frame.sample_rate
-        while self._seconds > self._capacity and self._frames:
-            oldest = self._frames.popleft()
-            self._seconds -= oldest.samples_per_channel / oldest.sample_rate
+
+    def mark_flush(self) -> None:
+        """Keep note that the session flushed here."""
+        self._kept.append(None)
+
+    def trim(self) -> None:
+        """Drop what exceeds the capacity, oldest first."""
+        while self._seconds > self._capacity and self._kept:
+            oldest = self._kept.popleft()
+            if oldest is not None:
+                self._seconds -= oldest.samples_per_channel / oldest.sample_rate
 
     def clear(self) -> None:
-        self._frames.clear()
+        """Drop everything: its words are settled."""
+        self._kept.clear()
         self._seconds = 0.0
 
     def tail(self, seconds: float) -> tuple[rtc.AudioFrame, ...]:
-        """Return the newest frames, at least ``seconds`` of them if there are so many."""
+        """Return the newest frames, as many as make up ``seconds`` if there are so many."""
         taken: list[rtc.AudioFrame] = []
         length = 0.0
-        for frame in reversed(self._frames):
+        for frame in reversed(self._kept):
             if length >= seconds:
                 break
-            taken.append(frame)
-            length += frame.samples_per_channel / frame.sample_rate
+            if frame is not None:
+                taken.append(frame)
+                length += frame.samples_per_channel / frame.sample_rate
         return tuple(reversed(taken))

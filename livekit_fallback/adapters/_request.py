@@ -13,7 +13,7 @@ from livekit.agents.utils import shortuuid
 
 from ..core.outcome import CANCELLED, Outcome, Status
 from ..core.walk import Try, Wait
-from ..errors import AllProvidersFailedError, AttemptReport
+from ..errors import AdapterClosedError, AllProvidersFailedError, AttemptReport
 from . import _clock
 from ._attempt import Assignment, Attempt
 from ._chain import Chain
@@ -57,6 +57,7 @@ class Request:
         """Ask providers until one has served; return the attempt that did.
 
         Raises:
+            AdapterClosedError: The adapter was closed meanwhile.
             AllProvidersFailedError: None served within the budget.
             BaseException: A provider's own error, when it broke off after the commit point and
                 starting over would repeat what the caller has heard.
@@ -71,7 +72,7 @@ class Request:
             attempt = await self._try(step)
             if attempt is not None:
                 return attempt
-        raise asyncio.CancelledError  # closed: nothing new starts
+        raise AdapterClosedError(self._chain.component)
 
     async def _try(self, step: Try) -> Attempt[Any] | None:
         self._announce(step)
@@ -80,7 +81,11 @@ class Request:
             outcome = await attempt.run()
         except asyncio.CancelledError:
             self._chain.record(attempt.permit, CANCELLED)
+            if self._chain.closed and not _is_cancelled():
+                raise AdapterClosedError(self._chain.component) from None
             raise
+        finally:
+            self._chain.settle_metrics(attempt)
         if outcome.status is Status.SUCCESS:
             self._chain.record(attempt.permit, outcome)
             if not attempt.unfinished:
@@ -139,7 +144,14 @@ class Request:
             self._chain.emit_error(error, recoverable=True)
             raise error
         self._moving_from = report
-        self._walk.report(step, facts.failure, _clock.now(), broke_off=attempt.broke_off)
+        self._walk.report(
+            step,
+            facts.failure,
+            _clock.now(),
+            owed=attempt.owed,
+            fresh=attempt.has_served,
+            broke_off=attempt.broke_off,
+        )
 
     def _announce(self, step: Try) -> None:
         failed, self._moving_from = self._moving_from, None
@@ -159,3 +171,8 @@ class Request:
         self._chain.emit_exhausted(self.id, error)
         self._chain.emit_error(error, recoverable=False)
         return error
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -14,7 +14,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from opentelemetry import trace
 from typing_extensions import Unpack
 
-from ..core.usage import UsageHabit
+from ..core.endmark import EndMark
 from ..errors import EndedEarlyError, NoOutputError
 from ..events import EventName
 from ..options import LLM_DEFAULTS, LLMOptions, limits, resolved
@@ -22,6 +22,7 @@ from ..provider import Member, Provider, named_providers
 from ._attempt import Assignment, Attempt
 from ._base import ChainedAdapter, patient_options
 from ._chain import Chain
+from ._extras import VendorExtras
 from ._livekit import end_span, note_served
 from ._outbox import OutboxStream
 from ._request import Request
@@ -59,7 +60,8 @@ class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | Even
             Member(i, name, p.instance, p.instance, limits(opts, p.overrides, "llm"))
             for i, (name, p) in enumerate(named.items())
         ]
-        self._usage = [UsageHabit() for _ in members]
+        self._usage = [EndMark() for _ in members]
+        self._extras = VendorExtras()
         self._chain: Chain[LLM] = Chain(self, "llm", members, opts)
 
     def chat(
@@ -104,10 +106,11 @@ class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | Even
         def open_stream() -> LLMStream:
             attempt.owe()  # before chat(), which may block or hang by itself
             llm: LLM = given.member.instance
-            return llm.chat(**call, conn_options=patient_options())
+            context = self._extras.without_foreign(call["chat_ctx"], given.member.index)
+            return llm.chat(**{**call, "chat_ctx": context}, conn_options=patient_options())
 
         usage = self._usage[given.member.index]
-        attempt = ChatAttempt(given, open_stream, deliver, self._restarts, usage)
+        attempt = ChatAttempt(given, open_stream, deliver, self._restarts, usage, self._extras)
         return attempt
 
     def _remember(self, call: Mapping[str, Any]) -> None:
@@ -160,12 +163,14 @@ class ChatAttempt(Attempt[ChatChunk]):
         open_stream: Callable[[], LLMStream],
         deliver: Callable[[ChatChunk], None],
         restarts: bool,
-        usage: UsageHabit,
+        usage: EndMark,
+        extras: VendorExtras,
     ) -> None:
         super().__init__(given, open_stream)
         self._deliver = deliver
         self._restarts = restarts
         self._usage = usage
+        self._extras = extras
         self._held: list[ChatChunk] = []
         self._tool_called = False
         self._usage_seen = False
@@ -180,6 +185,7 @@ class ChatAttempt(Attempt[ChatChunk]):
         if delta is not None and (delta.content or delta.tool_calls):
             if delta.tool_calls:
                 self._tool_called = True
+                self._extras.learn(self.member.index, *(t.extra for t in delta.tool_calls))
             elif not self.committed and not (delta.content or "").strip():
                 self._held.append(chunk)
                 return
@@ -187,11 +193,13 @@ class ChatAttempt(Attempt[ChatChunk]):
             self.delivered += len(delta.content or "")
             self._release()
             if self._usage_seen:
-                self._usage.never_tells_the_end()
+                self._usage.seen_before_more()
             self._usage_seen = chunk.usage is not None
         elif chunk.usage is not None:
             self._usage_seen = True
-        elif delta is None or not delta.extra:
+        elif delta is not None and delta.extra:
+            self._extras.learn(self.member.index, delta.extra)
+        else:
             return  # role-only and keep-alive chunks: nothing a session could use
         if self.committed:
             self._deliver(chunk)
@@ -207,13 +215,11 @@ class ChatAttempt(Attempt[ChatChunk]):
     def _judge_end(self) -> BaseException | None:
         if not self.committed:
             return NoOutputError("text or tool call")
-        # plugins report a body that is cut off cleanly as a good end, and only the usage, which
-        # comes last, tells the two apart
         if self._usage_seen:
-            self._usage.ended_an_answer()
-        elif self._usage.tells_the_end:
+            self._usage.seen_at_end()
+        elif self._usage.is_expected:
             return EndedEarlyError("the answer came without its usage")
         return None
 
     def _is_complete(self) -> bool:
-        return self.committed and self._usage_seen and self._usage.may_tell_the_end
+        return self.committed and self._usage_seen and self._usage.is_plausible

@@ -15,7 +15,6 @@ from livekit.agents.stt import (
     RecognizeStream,
     SpeechEvent,
     SpeechEventType,
-    StreamAdapter,
     STTCapabilities,
 )
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
@@ -25,15 +24,24 @@ from pydantic import BaseModel
 from typing_extensions import Unpack
 
 from ..core.speech import Mark, Utterance
-from ..errors import AllProvidersFailedError, EndedEarlyError, NotSupportedError
+from ..core.walk import Limits
+from ..errors import AllProvidersFailedError
 from ..events import EventName
 from ..options import STT_DEFAULTS, STTOptions, limits, resolved
 from ..provider import Member, Provider, named_providers
 from . import _clock
-from ._attempt import Assignment, Attempt
-from ._base import ChainedAdapter, connect_options
+from ._attempt import Assignment
+from ._base import ChainedAdapter
+from ._batch import BatchAdapter
 from ._chain import Chain
-from ._oneshot import OneShot
+from ._listen import (
+    ListenAttempt,
+    RecognizeAttempt,
+    listen_to_sample,
+    open_ears,
+    recognize_with,
+    text_of,
+)
 from ._outbox import OutboxStream
 from ._replay import ReplayBuffer
 from ._request import Request
@@ -81,8 +89,8 @@ class FallbackSTT(ChainedAdapter, STT[Literal["stt_availability_changed"] | Even
         opts = resolved(STTOptions, STT_DEFAULTS, options, keywords)
         named = named_providers(stt, STT, "stt")
         members = [
-            Member(i, name, _streaming(name, p, vad), p.instance, limits(opts, p.overrides, "stt"))
-            for i, (name, p) in enumerate(named.items())
+            _member(i, name, provider, vad, limits(opts, provider.overrides, "stt"))
+            for i, (name, provider) in enumerate(named.items())
         ]
         super().__init__(capabilities=_combined(members))
         self._replay_buffer_sec = opts["replay_buffer_sec"]
@@ -125,7 +133,7 @@ class FallbackSTT(ChainedAdapter, STT[Literal["stt_availability_changed"] | Even
             RuntimeError: The adapter has been closed.
         """
         self._chain.check_open()
-        make_attempt = partial(_recognize_attempt, buffer, language)
+        make_attempt = partial(recognize_with, buffer, language)
         self._chain.remember(make_attempt)
         attempt = await Request(self._chain, make_attempt).run()
         assert isinstance(attempt, RecognizeAttempt)
@@ -204,22 +212,26 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._pushed_sr = frame.sample_rate
         self._kept.push(frame)
         if self._ears is not None and self._attempt is not None:
+            self._kept.trim()
             self._attempt.feed(self._ears.push_frame, frame)
 
     def flush(self) -> None:
         """Mark the end of a segment."""
         self._check_input_not_ended()
         self._check_not_closed()
-        if self._ears is not None and self._attempt is not None:
-            self._attempt.feed(lambda ears: ears.flush(), self._ears)
+        self._kept.mark_flush()
+        self._pass_on(lambda ears: ears.flush())
 
     def end_input(self) -> None:
         """Say that no more audio comes."""
         self._check_input_not_ended()
         self._check_not_closed()
         self._input_ch.close()
+        self._pass_on(lambda ears: ears.end_input())
+
+    def _pass_on(self, give: Callable[[RecognizeStream], None]) -> None:
         if self._ears is not None and self._attempt is not None:
-            self._attempt.feed(lambda ears: ears.end_input(), self._ears)
+            self._attempt.feed(give, self._ears)
 
     async def _main_task(self) -> None:
         self._request = request = Request(self._chain, self._make_attempt)
@@ -237,22 +249,26 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
 
     def _make_attempt(self, given: Assignment) -> ListenAttempt:
         self._ears = None
-        self._utterance.provider_changed()
-        self._attempt = ListenAttempt(given, partial(self._open_ears, given), self)
+        if self._utterance.provider_changed():
+            self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
+        open_stream = partial(open_ears, self._language, given)
+        self._attempt = ListenAttempt(given, open_stream, self, prime=self._begin)
         return self._attempt
 
-    def _open_ears(self, given: Assignment) -> RecognizeStream:
-        stt: STT = given.member.instance
-        ears = stt.stream(language=self._language, conn_options=connect_options(given))
+    def _begin(self, ears: RecognizeStream) -> None:
+        """Give a recogniser the audio that no final transcript has settled."""
         # its first sample is the oldest one kept
         heard_since = _clock.wall() - self.start_time - self._kept.seconds
         ears.start_time_offset = self.start_time_offset + max(0.0, heard_since)
-        for frame in self._kept.frames:
-            ears.push_frame(frame)
+        for frame in self._kept.content:
+            if frame is None:
+                ears.flush()
+            else:
+                ears.push_frame(frame)
         if self.input_ended:
             ears.end_input()
+        self._kept.trim()
         self._ears = ears
-        return ears
 
     def hear(self, attempt: ListenAttempt, event: SpeechEvent) -> None:
         """Take an event of the recogniser at work, and hand it to the session."""
@@ -265,7 +281,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._outbox.put(event)
         if close:
             self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
-        if mark is Mark.FINAL and _text(event):
+        if mark is Mark.FINAL and text_of(event):
             self._settle_words(attempt)
         if self._utterance.at_rest and self._chain.has_better_than(attempt.member.index):
             attempt.hand_back()
@@ -273,7 +289,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
     def _settle_words(self, attempt: ListenAttempt) -> None:
         sample = self._kept.tail(_PROBE_SEC)
         self._kept.clear()
-        self._chain.remember(partial(_listen_probe, sample, self._language))
+        self._chain.remember(partial(listen_to_sample, sample, self._language))
         if self._request is not None:
             self._request.renew(attempt)
 
@@ -285,102 +301,15 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._input_ch.close()
 
 
-class ListenAttempt(Attempt[SpeechEvent]):
-    """One recogniser hearing one caller, until it fails, is no longer needed, or audio ends.
-
-    Useful is an event with text in it. A recogniser owes nothing while the caller says nothing,
-    so no clock runs.
-    """
-
-    def __init__(
-        self,
-        given: Assignment,
-        open_stream: Callable[[], RecognizeStream],
-        listener: FallbackRecognizeStream | None,
-    ) -> None:
-        super().__init__(given, open_stream)
-        self._listener = listener
-
-    def hand_back(self) -> None:
-        """End here: a better provider is back, and no word is under way."""
-        self.unfinished = True
-        self._succeed()
-
-    def _receive(self, event: SpeechEvent) -> None:
-        if _text(event):
-            self._output()
-        if self._listener is not None:
-            self._listener.hear(self, event)
-
-    def _owes_more(self) -> bool:
-        return False
-
-    def _judge_end(self) -> BaseException | None:
-        if self._listener is None:
-            return EndedEarlyError("no transcript of the sample")
-        return None if self._listener.input_ended else EndedEarlyError("audio was still coming")
-
-    @property
-    def broke_off(self) -> bool:
-        """Never: the next provider hears what no final transcript has settled."""
-        return False
-
-
-class RecognizeAttempt(Attempt[SpeechEvent]):
-    """One batch recognition. Any answer is useful: a recording may hold no words."""
-
-    result: SpeechEvent | None = None
-
-    def _receive(self, event: SpeechEvent) -> None:
-        self.result = event
-        self._output()
-
-
-def _recognize_attempt(
-    buffer: AudioBuffer, language: NotGivenOr[str], given: Assignment
-) -> RecognizeAttempt:
-    def open_stream() -> OneShot[SpeechEvent]:
-        attempt.owe()
-        stt: STT = given.member.original
-        if not stt.capabilities.offline_recognize:
-            raise NotSupportedError("recognising a recording")
-        return OneShot(
-            stt.recognize(buffer, language=language, conn_options=connect_options(given))
-        )
-
-    attempt = RecognizeAttempt(given, open_stream)
-    return attempt
-
-
-def _listen_probe(
-    sample: Sequence[rtc.AudioFrame], language: NotGivenOr[str], given: Assignment
-) -> ListenAttempt | None:
-    if not sample:
-        return None
-
-    def open_stream() -> RecognizeStream:
-        attempt.owe()
-        stt: STT = given.member.instance
-        ears = stt.stream(language=language, conn_options=connect_options(given))
-        for frame in sample:
-            ears.push_frame(frame)
-        ears.end_input()
-        return ears
-
-    attempt = ListenAttempt(given, open_stream, None)
-    return attempt
-
-
-def _text(event: SpeechEvent) -> str:
-    return event.alternatives[0].text if event.alternatives else ""
-
-
-def _streaming(name: str, provider: Provider[STT], vad: VAD | None) -> STT:
-    if provider.instance.capabilities.streaming:
-        return provider.instance
+def _member(
+    index: int, name: str, provider: Provider[STT], vad: VAD | None, allowed: Limits
+) -> Member[STT]:
+    stt = provider.instance
+    if stt.capabilities.streaming:
+        return Member(index, name, stt, stt, allowed)
     if vad is None:
         raise ValueError(f"vad=None: must be a VAD, because the provider {name!r} cannot stream")
-    return StreamAdapter(stt=provider.instance, vad=vad)
+    return Member(index, name, BatchAdapter(stt, vad, allowed.attempt_timeout), stt, allowed)
 
 
 def _combined(members: Sequence[Member[STT]]) -> STTCapabilities:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, ClassVar, Literal
 
-from livekit import rtc
 from livekit.agents import APIConnectOptions
 from livekit.agents.tts import (
     TTS,
@@ -19,29 +19,27 @@ from livekit.agents.tts import (
 )
 from livekit.agents.types import (
     DEFAULT_API_CONNECT_OPTIONS,
-    USERDATA_TIMED_TRANSCRIPT,
     USERDATA_TTS_STARTED_TIME,
 )
 from livekit.agents.utils import shortuuid
 from opentelemetry import trace
 from typing_extensions import Unpack
 
+from ..core.endmark import EndMark
 from ..core.script import Script
-from ..errors import EndedEarlyError, NoOutputError
 from ..events import EventName
 from ..options import TTS_DEFAULTS, TTSOptions, limits, resolved
 from ..provider import Member, Provider, named_providers
-from ._attempt import Assignment, Attempt
+from ._attempt import Assignment
 from ._base import ChainedAdapter, patient_options
 from ._chain import Chain
 from ._livekit import end_span, note_served
 from ._outbox import OutboxStream
 from ._request import Request
+from ._voice import Deliver, Format, VoiceAttempt
 
 # A probe asks for little: enough for a voice to start speaking, little enough to cost nothing.
 _PROBE_CHARS = 80
-
-Deliver = Callable[[SynthesizedAudio], None]
 
 
 class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | EventName]):
@@ -89,6 +87,8 @@ class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | Even
             Member(i, name, _streaming(p.instance), p.instance, limits(opts, p.overrides, "tts"))
             for i, (name, p) in enumerate(named.items())
         ]
+        self._format = Format(self.sample_rate, self.num_channels)
+        self._end_marks = [EndMark() for _ in members]
         self._chain: Chain[TTS] = Chain(self, "tts", members, opts)
 
     @property
@@ -140,25 +140,41 @@ class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | Even
         """Stop all requests and probes. Idempotent."""
         await self._chain.aclose()
 
-    def _chunked_attempt(self, script: Script, deliver: Deliver, given: Assignment) -> VoiceAttempt:
+    def _attempt(
+        self,
+        given: Assignment,
+        open_stream: Callable[[], Any],
+        script: Script,
+        deliver: Deliver,
+        prime: Callable[[SynthesizeStream], None] | None = None,
+    ) -> VoiceAttempt:
+        end_mark = self._end_marks[given.member.index]
+        return VoiceAttempt(
+            given, open_stream, script, self._format, end_mark, deliver, prime=prime
+        )
+
+    def _synthesize_with(self, script: Script, deliver: Deliver, given: Assignment) -> VoiceAttempt:
         def open_stream() -> ChunkedStream:
             attempt.owe_speakable()
             tts: TTS = given.member.original
             return tts.synthesize(script.text, conn_options=patient_options())
 
-        attempt = VoiceAttempt(given, open_stream, self, script, deliver)
+        attempt = self._attempt(given, open_stream, script, deliver)
         return attempt
 
-    def _remember(self, script: Script) -> None:
-        def make_probe(given: Assignment) -> VoiceAttempt | None:
-            if script.is_blank:
-                return None
-            sample = Script()
-            sample.push(script.text[:_PROBE_CHARS])
-            sample.end()
-            return self._chunked_attempt(sample, lambda _: None, given)
+    def _probe_synthesize(self, script: Script, given: Assignment) -> VoiceAttempt:
+        return self._synthesize_with(_sample(script), _discard, given)
 
-        self._chain.remember(make_probe)
+    def _probe_stream(self, script: Script, given: Assignment) -> VoiceAttempt:
+        def open_stream() -> SynthesizeStream:
+            attempt.owe_speakable()
+            return _open(given)
+
+        sample = _sample(script)
+        attempt = self._attempt(
+            given, open_stream, sample, _discard, prime=partial(_recite, sample)
+        )
+        return attempt
 
 
 class _SpokenStream(OutboxStream[SynthesizedAudio]):
@@ -201,20 +217,26 @@ class FallbackChunkedStream(_SpokenStream, ChunkedStream):
 
     async def _main_task(self) -> None:
         self._tts_request_span = trace.get_current_span()
-        adapter = self._adapter
-        adapter._remember(self._script)
-        attempts = partial(adapter._chunked_attempt, self._script, self._hand_over)
+        if self._script.is_blank:
+            return
+        adapter, script = self._adapter, self._script
+        adapter._chain.remember(partial(adapter._probe_synthesize, script))
+        attempts = partial(adapter._synthesize_with, script, self._hand_over)
         attempt = await Request(adapter._chain, attempts).run()
         note_served(self._tts_request_span, attempt.member)
 
 
 class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
-    """One :meth:`FallbackTTS.stream`: text goes straight to the voice at work, and is kept."""
+    """One :meth:`FallbackTTS.stream`: text goes straight to the voice at work, and is kept.
+
+    Nobody is asked before there is text: turns that only call tools cost nothing.
+    """
 
     def __init__(self, tts: FallbackTTS, conn_options: APIConnectOptions) -> None:
         super().__init__(tts=tts, conn_options=conn_options)
         self._adapter = tts
         self._script = Script()
+        self._has_text = asyncio.Event()  # or will never have any
         self._attempt: VoiceAttempt | None = None
         self._voice: SynthesizeStream | None = None  # of the attempt at work
         self._read_from_outbox(self._task)
@@ -223,21 +245,18 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
         """Hand over the next piece of text; ignored after :meth:`end_input`, as in the base."""
         if not token or self._input_ch.closed:
             return
-        if self._script.is_blank and token.strip():
-            self._mark_started()
         self._script.push(token)
-        if self._voice is not None and self._attempt is not None:
-            self._attempt.feed(self._voice.push_text, token)
-        self._owe()
+        if not self._script.is_blank and not self._has_text.is_set():
+            self._mark_started()
+            self._has_text.set()
+        self._pass_on(lambda voice: voice.push_text(token))
 
     def flush(self) -> None:
         """Have what was handed over so far spoken without waiting for more."""
         if self._input_ch.closed:
             return
         self._script.flush()
-        if self._voice is not None:
-            self._voice.flush()
-        self._owe()
+        self._pass_on(lambda voice: voice.flush())
 
     def end_input(self) -> None:
         """Say that no more text comes. Idempotent."""
@@ -245,148 +264,74 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
             return
         self._input_ch.close()
         self._script.end()
+        self._has_text.set()
+        self._pass_on(lambda voice: voice.end_input())
+
+    def _pass_on(self, give: Callable[[SynthesizeStream], None]) -> None:
+        if self._attempt is None:
+            return
         if self._voice is not None:
-            self._voice.end_input()
-        self._owe()
+            self._attempt.feed(give, self._voice)
+        self._attempt.owe_speakable()
 
     def _end_input(self) -> None:
         self._input_ch.close()
 
     async def _main_task(self) -> None:
         self._tts_request_span = trace.get_current_span()
-        adapter = self._adapter
-        adapter._remember(self._script)
+        await self._has_text.wait()
+        if self._script.is_blank:
+            return
+        chain = self._adapter._chain
+        chain.remember(partial(self._adapter._probe_stream, self._script))
         try:
-            attempt = await Request(adapter._chain, self._make_attempt).run()
+            attempt = await Request(chain, self._make_attempt).run()
         finally:
             self._attempt = self._voice = None
         note_served(self._tts_request_span, attempt.member)
 
     def _make_attempt(self, given: Assignment) -> VoiceAttempt:
+        def open_stream() -> SynthesizeStream:
+            attempt.owe_speakable()  # before stream(), which may block or hang by itself
+            return _open(given)
+
         self._voice = None
-        open_stream = partial(self._open_voice, given.member)
-        self._attempt = VoiceAttempt(
-            given, open_stream, self._adapter, self._script, self._hand_over
+        self._attempt = attempt = self._adapter._attempt(
+            given, open_stream, self._script, self._hand_over, prime=self._begin
         )
-        return self._attempt
+        return attempt
 
-    def _open_voice(self, member: Member[TTS]) -> SynthesizeStream:
-        self._owe()  # before stream(), which may block or hang by itself
-        voice = member.instance.stream(conn_options=patient_options())
-        for piece in self._script.pieces:
-            if piece is None:
-                voice.flush()
-            else:
-                voice.push_text(piece)
-        if self._script.ended:
-            voice.end_input()
+    def _begin(self, voice: SynthesizeStream) -> None:
+        _recite(self._script, voice)
         self._voice = voice
-        return voice
-
-    def _owe(self) -> None:
-        if self._attempt is not None:
-            self._attempt.owe_speakable()
 
 
-class VoiceAttempt(Attempt[SynthesizedAudio]):
-    """One voice speaking one text.
+def _open(given: Assignment) -> SynthesizeStream:
+    tts: TTS = given.member.instance
+    return tts.stream(conn_options=patient_options())
 
-    Useful is audio with sound in it. Digital silence before the first sound is held back, so
-    that a voice which sends nothing else has sent nothing.
-    """
 
-    def __init__(
-        self,
-        given: Assignment,
-        open_stream: Callable[[], Any],
-        adapter: FallbackTTS,
-        script: Script,
-        deliver: Deliver,
-    ) -> None:
-        super().__init__(given, open_stream)
-        self._rate = adapter.sample_rate
-        self._channels = adapter.num_channels
-        self._script = script
-        self._deliver = deliver
-        self._held: list[SynthesizedAudio] = []
-        self._resampler: rtc.AudioResampler | None = None
-        self._transcripts: list[Any] = []  # of audio that the resampler has not given back yet
-        self._final_seen = False
-        self._owed_more = True  # text was left to speak at the last look
-
-    @property
-    def lost(self) -> float | None:
-        """Characters of the text that the delivered audio leaves unspoken, estimated."""
-        return self._script.unspoken(self.delivered)
-
-    def owe_speakable(self) -> None:
-        """Start the clock if the voice has been handed text that it can speak; or go on with it."""
-        if not self._script.is_speakable:
-            return
-        self.owe()
-        if self.committed and not self._owed_more and self._owes_more():
-            # it had spoken all it was given: the silence until now was not its own
-            self._owed_more = True
-            self._last_output = self._loop.time()
-            self._watch.look()
-
-    def _receive(self, audio: SynthesizedAudio) -> None:
-        self._final_seen = audio.is_final
-        if not self.committed:
-            self._held.append(audio)
-            if not bytes(audio.frame.data).strip(b"\0"):
-                return
-            held, self._held = self._held, []
+def _recite(script: Script, voice: SynthesizeStream) -> None:
+    """Hand a voice everything that was handed over so far."""
+    for piece in script.pieces:
+        if piece is None:
+            voice.flush()
         else:
-            held = [audio]
-        self.delivered += audio.frame.duration
-        self._output()
-        self._owed_more = self._owes_more()
-        for item in held:
-            self._hand_on(item)
+            voice.push_text(piece)
+    if script.ended:
+        voice.end_input()
 
-    def _owes_more(self) -> bool:
-        return self._script.is_owed(self.delivered)
 
-    def _judge_end(self) -> BaseException | None:
-        if self._script.is_blank and self._script.ended:
-            return None
-        if not self.committed:
-            return NoOutputError("sound" if self._held else "audio")
-        return None if self._script.ended else EndedEarlyError("text was still coming")
+def _sample(script: Script) -> Script:
+    """Return a short text for a probe: the beginning of a request's."""
+    sample = Script()
+    sample.push(script.text[:_PROBE_CHARS])
+    sample.end()
+    return sample
 
-    def _is_complete(self) -> bool:
-        # the last frame was marked as such: an error after it is no failure of the request
-        return self.committed and self._final_seen and self._script.ended
 
-    def _hand_on(self, audio: SynthesizedAudio) -> None:
-        frame = audio.frame
-        if frame.num_channels != self._channels:
-            raise ValueError(
-                f"{frame.num_channels} channels of audio where {self._channels} were declared"
-            )
-        if frame.sample_rate == self._rate:
-            self._deliver(audio)
-            return
-        self._transcripts += frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, [])
-        frames = self._resample(audio)
-        if frames:
-            frames[0].userdata[USERDATA_TIMED_TRANSCRIPT] = self._transcripts
-            self._transcripts = []
-        for i, resampled in enumerate(frames):
-            is_final = audio.is_final and i == len(frames) - 1
-            self._deliver(SynthesizedAudio(resampled, audio.request_id, is_final, audio.segment_id))
-
-    def _resample(self, audio: SynthesizedAudio) -> list[rtc.AudioFrame]:
-        if self._resampler is None:
-            # by the frame's own rate: what a voice declares may be out of date
-            self._resampler = rtc.AudioResampler(
-                audio.frame.sample_rate, self._rate, num_channels=self._channels
-            )
-        frames = self._resampler.push(audio.frame)
-        if audio.is_final:
-            frames += self._resampler.flush()
-        return frames
+def _discard(_: SynthesizedAudio) -> None:
+    """Drop the audio of a probe."""
 
 
 def _streaming(voice: TTS) -> TTS:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from .backoff import cool_down
 from .outcome import Failure, FailureKind, Outcome, Status
@@ -66,8 +67,7 @@ class IllegalTransitionError(RuntimeError):
         super().__init__(f"signal {signal.value!r} is illegal in state {state.value!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(NamedTuple):
     """Leave to use one provider once, tied to the generation of the state it was given in."""
 
     provider: int

@@ -6,16 +6,24 @@ from __future__ import annotations
 import re
 
 # Voices speak sentence by sentence, and their tokenizers want to see the beginning of the next
-# sentence before they believe in the end of this one. The figures are those of LiveKit's own
-# sentence tokenizers, rounded up: a voice that starts earlier is only given more time.
-_SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019)\]]*\s+")
+# sentence before they believe in the end of this one. An abbreviation ("Dr. Who") is no end. So
+# this looks for less than they do: being late only gives a voice more time.
+_SENTENCE_END = re.compile(
+    r"(?:(?<=\w{5})[.!?\u2026]+[\"'\u201d\u2019)\]]*\s+|[\u3002\uff01\uff1f]+\s*)"
+)
 _MIN_SPEAKABLE = 20
 _LOOK_AHEAD = 12
 
-# No voice speaks faster (ordinary speech: 12-17 characters a second), so audio shorter than this
-# cannot hold the text.
-_MAX_CHARS_PER_SEC = 25.0
-_USUAL_CHARS_PER_SEC = 15.0
+# Markup is not spoken, and neither is white space.
+_SILENT = re.compile(r"<[^>]*>|\[[^\]]*\]|\s+")
+
+# No voice speaks faster, even at double speed (ordinary speech: 10-14 letters a second), so audio
+# shorter than this cannot hold the text.
+_MAX_LETTERS_PER_SEC = 40.0
+_USUAL_LETTERS_PER_SEC = 13.0
+
+# Single words are spoken at any speed.
+_MIN_JUDGED = 20
 
 
 class Script:
@@ -29,9 +37,8 @@ class Script:
     def __init__(self) -> None:
         self.pieces: list[str | None] = []  # as handed over; None marks a flush
         self.ended = False
-        self._length = 0
-        self._speakable = 0
-        self._tail = ""  # the text after the last sentence that is certainly complete
+        self._letters = 0  # of the sentences that are certainly complete
+        self._tail = ""  # the text after them
         self._blank = True
 
     @property
@@ -47,46 +54,54 @@ class Script:
     @property
     def is_speakable(self) -> bool:
         """Whether a voice has been handed something that it can begin to speak."""
-        return self._speakable > 0
+        return self._letters > 0
 
     def push(self, piece: str) -> None:
         """Hand over the next piece."""
         self.pieces.append(piece)
-        self._length += len(piece)
         if self._blank:
             self._blank = not piece.strip()
         self._tail += piece
         self._find_sentences()
 
-    def _find_sentences(self) -> None:
-        ends = [m.end() for m in _SENTENCE_END.finditer(self._tail)]
-        complete = [end for end in ends if len(self._tail) - end >= _LOOK_AHEAD]
-        if not complete:
-            return
-        speakable = self._length - len(self._tail) + complete[-1]
-        if speakable >= _MIN_SPEAKABLE:
-            self._speakable = speakable
-            self._tail = self._tail[complete[-1] :]
-
     def flush(self) -> None:
         """Say that what was handed over so far is to be spoken without waiting for more."""
         self.pieces.append(None)
-        self._make_all_speakable()
+        self._complete(len(self._tail))
 
     def end(self) -> None:
         """Say that no more text comes: all of it can be spoken now. Idempotent."""
         self.ended = True
-        self._make_all_speakable()
-
-    def _make_all_speakable(self) -> None:
-        if not self._blank:
-            self._speakable = self._length
-            self._tail = ""
+        self._complete(len(self._tail))
 
     def is_owed(self, audio_sec: float) -> bool:
         """Whether a voice that has spoken for ``audio_sec`` certainly owes more."""
-        return self.ended or audio_sec * _MAX_CHARS_PER_SEC < self._speakable
+        return self.ended or audio_sec * _MAX_LETTERS_PER_SEC < self._letters
+
+    def is_cut_short(self, audio_sec: float) -> bool:
+        """Whether ``audio_sec`` of audio cannot possibly hold the whole text."""
+        letters = self._letters + _count(self._tail)
+        return letters >= _MIN_JUDGED and audio_sec * _MAX_LETTERS_PER_SEC < letters
 
     def unspoken(self, audio_sec: float) -> float:
-        """Estimate how many characters ``audio_sec`` of audio leave unspoken."""
-        return max(0.0, self._length - audio_sec * _USUAL_CHARS_PER_SEC)
+        """Estimate how many letters ``audio_sec`` of audio leave unspoken."""
+        letters = self._letters + _count(self._tail)
+        return max(0.0, letters - audio_sec * _USUAL_LETTERS_PER_SEC)
+
+    def _find_sentences(self) -> None:
+        complete = 0
+        for match in _SENTENCE_END.finditer(self._tail):
+            end = match.end()
+            rest = self._tail[end:]
+            if len(rest) >= _LOOK_AHEAD and rest[0].isalpha() and not rest[0].islower():
+                complete = end
+        if self._letters + _count(self._tail[:complete]) >= _MIN_SPEAKABLE:
+            self._complete(complete)
+
+    def _complete(self, length: int) -> None:
+        self._letters += _count(self._tail[:length])
+        self._tail = self._tail[length:]
+
+
+def _count(text: str) -> int:
+    return len(_SILENT.sub("", text))

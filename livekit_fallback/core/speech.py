@@ -38,9 +38,17 @@ class Utterance:
         """Whether no word is under way: the only moment to move to another provider unforced."""
         return not self._open and not self._unheard
 
-    def provider_changed(self) -> None:
-        """Say that the following events come from another provider."""
+    def provider_changed(self) -> bool:
+        """Say that the following events come from another provider.
+
+        Returns:
+            Whether an END has to be sent: all words of the utterance are settled, so the next
+            provider will hear only silence and has nothing to end.
+        """
+        if self._open and not self._unheard:
+            return self.close()
         self._inherited = self._open
+        return False
 
     def accept(self, mark: Mark) -> tuple[bool, bool]:
         """Take one event into account.

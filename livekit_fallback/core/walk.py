@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .backoff import full_jitter
 from .circuit import Permit
@@ -30,8 +31,7 @@ class Limits:
     max_retry: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(NamedTuple):
     """Ask this provider now."""
 
     provider: int
@@ -51,9 +51,8 @@ class Wait:
 class Walk:
     """One request's way down the chain.
 
-    The budget (``total_timeout``) starts with :meth:`start`: when output is first owed or when
-    a provider first fails, whichever comes first. It bounds the search for a provider that
-    serves. An answer that is flowing is never cut by it.
+    The budget (``total_timeout``) starts with :meth:`start`, when output is first owed. It
+    bounds the search for a provider that serves. An answer that is flowing is never cut by it.
 
     Args:
         health: The chain's health, shared by all requests of one adapter.
@@ -123,19 +122,31 @@ class Walk:
             return self._ask(candidates[0], now, others=candidates[1:])
         return self._next_pass(now)
 
-    def report(self, step: Try, failure: Failure, now: float, *, broke_off: bool = False) -> None:
+    def report(
+        self,
+        step: Try,
+        failure: Failure,
+        now: float,
+        *,
+        owed: bool = True,
+        fresh: bool = False,
+        broke_off: bool = False,
+    ) -> None:
         """Say how the attempt of ``step`` failed.
 
         Args:
             step: What :meth:`next` returned.
             failure: What happened.
             now: Monotonic seconds.
-            broke_off: Part of the answer had been handed to the session. The search for a
-                provider that answers anew begins now, and this one is not asked again.
+            owed: Output was owed. If not, the budget is not running yet.
+            fresh: The provider had served until now: the search for another begins here.
+            broke_off: Part of an answer had been handed over, so that this provider is not
+                asked for it again.
         """
-        if broke_off:
+        if fresh:
             self._started = False
-        self.start(now)
+        if owed:
+            self.start(now)
         self._tried.add(step.provider)
         if broke_off or not failure.may_pass:
             self._hopeless.add(step.provider)

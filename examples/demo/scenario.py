@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong during the call: one table, read from top to bottom.
+
+Faults of a turn are switched on at `at` seconds after the caller began that turn's line and last
+until the turn is over, so neither a retry nor a preemptive request can use a fault up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+ANSWER_WITHIN = 7.0
+"""Seconds after which a silent agent has not answered. Callers ask "hello?" after three or four
+and hang up soon after; LiveKit's default time-outs start at five and ten seconds."""
+
+ANSWER_LASTS = 14.0
+"""Seconds an answer may take from its first sound. The longest scripted one takes about six."""
+
+PAUSE = 0.4
+"""Seconds between the end of an answer and the caller's next line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One provider misbehaving in one way.
+
+    Attributes:
+        mode: a mode of the local providers, or "cut": open connections drop, once.
+        status: HTTP status for mode "status".
+        at: seconds after the caller began to speak; 0 is just before.
+    """
+
+    vendor: str
+    service: str
+    mode: str
+    status: int | None = None
+    at: float = 0.0
+
+    def wire(self) -> dict[str, Any]:
+        """The fault as the control port wants it."""
+        fault = {"vendor": self.vendor, "service": self.service, "mode": self.mode}
+        return fault if self.status is None else {**fault, "status": self.status}
+
+    @property
+    def label(self) -> str:
+        """The fault in one or two words, for pictures and tables."""
+        return str(self.status) if self.status is not None else _LABELS.get(self.mode, self.mode)
+
+
+_LABELS = {"hang": "silent", "cut": "dropped", "refuse": "refused"}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One line of the caller and what fails meanwhile."""
+
+    title: str
+    faults: tuple[Fault, ...] = ()
+
+
+SCENARIO = (
+    Turn("all healthy"),
+    Turn("LLM accepts, then silence", (Fault("openai", "llm", "hang"),)),
+    Turn("TTS gives no audio", (Fault("cartesia", "tts", "hang"),)),
+    Turn("STT dropped in mid-utterance", (Fault("deepgram", "stt", "cut", at=0.5),)),
+    Turn("LLM answers 503", (Fault("openai", "llm", "status", 503),)),
+    Turn(
+        "TTS answers 500",
+        # An open websocket would not see a status, so it is cut first.
+        (Fault("cartesia", "tts", "cut"), Fault("cartesia", "tts", "status", 500)),
+    ),
+    Turn(
+        "STT refuses connections",
+        (Fault("deepgram", "stt", "refuse"), Fault("deepgram", "stt", "cut")),
+    ),
+    Turn("all healthy again"),
+    Turn("all healthy again"),
+    Turn("all healthy again"),
+)
+"""Turn n plays line n of the recorded caller."""
+
+PRIMARIES = {"stt": "deepgram", "llm": "openai", "tts": "cartesia"}
+BACKUPS = {"stt": "openai", "llm": "cerebras", "tts": "openai"}

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the raw record of a call to what each turn was worth. Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .attempts import attempts, is_down, is_failover, is_recovery
+from .audio import RATE, Span, audible_spans
+from .scenario import PRIMARIES
+from .words import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .record import CallRecord, Entry, TurnMark
+
+_NAMED = ("failover", "recovery", "exhausted", "output_lost")
+
+LATE_ENTRY = 0.2
+"""Seconds by which a provider may write down what it said after the session has heard it."""
+
+LONG_GAP = 1.0
+"""Seconds of silence inside an answer that a caller takes for a fault; shorter ones are pauses."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFacts:
+    """One turn as the caller lived it.
+
+    Attributes:
+        dead_air: seconds the caller waited in silence, None if no answer came.
+        silences: the stretches of the call that make up `dead_air` (or the vain wait).
+        heard_text: what the agent understood.
+        answer_text: what it said, as far as it was played.
+        heard_by, thought_by, spoken_by: vendors that served, in order.
+        switches: what the adapter reported, in words.
+    """
+
+    mark: TurnMark
+    dead_air: float | None
+    silences: tuple[Span, ...]
+    heard_text: str
+    answer_text: str
+    heard_by: tuple[str, ...]
+    thought_by: tuple[str, ...]
+    spoken_by: tuple[str, ...]
+    switches: tuple[str, ...]
+
+    @property
+    def answered(self) -> bool:
+        return self.dead_air is not None
+
+    @property
+    def waited(self) -> float:
+        """Seconds of silence, whether or not an answer ended them."""
+        return sum(end - start for start, end in self.silences)
+
+    @property
+    def heard_whole(self) -> bool:
+        """Whether the agent understood every word, and none twice."""
+        return _words(self.heard_text) == _words(self.mark.said)
+
+    @property
+    def on_primaries(self) -> bool:
+        served = (self.heard_by, self.thought_by, self.spoken_by)
+        return served == tuple((PRIMARIES[component],) for component in ("stt", "llm", "tts"))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The call in a few numbers.
+
+    Dead air is in seconds over all turns; one without an answer counts with the vain wait.
+    """
+
+    turns: int
+    answered: int
+    heard_whole: int
+    dead_air_p50: float | None
+    dead_air_max: float | None
+    failovers: int
+    recoveries: int
+    ended_on_primaries: bool
+
+    @property
+    def good(self) -> bool:
+        return self.answered == self.turns
+
+
+def turn_facts(record: CallRecord) -> list[TurnFacts]:
+    """Judge every turn that is over."""
+    spans = audible_spans(record.heard)
+    done = [turn for turn in record.turns if turn.ended is not None]
+    return [_facts(record, turn, spans) for turn in done]
+
+
+def verdict(record: CallRecord) -> Verdict:
+    """Judge the call."""
+    facts = turn_facts(record)
+    waits = [turn.waited for turn in facts]
+    return Verdict(
+        turns=len(facts),
+        answered=sum(turn.answered for turn in facts),
+        heard_whole=sum(turn.heard_whole for turn in facts),
+        dead_air_p50=statistics.median(waits) if waits else None,
+        dead_air_max=max(waits, default=None),
+        failovers=sum(map(is_failover, switches(record))),
+        recoveries=sum(map(is_recovery, switches(record))),
+        ended_on_primaries=bool(facts) and facts[-1].on_primaries,
+    )
+
+
+def switches(record: CallRecord) -> list[Entry]:
+    """The adapter's events without repetition.
+
+    An adapter that names its failovers also reports availability, as LiveKit's adapters do.
+    """
+    named = [e for e in record.adapter_events if e["event"] in _NAMED]
+    return named or record.adapter_events
+
+
+def _facts(record: CallRecord, turn: TurnMark, spans: list[Span]) -> TurnFacts:
+    end = turn.ended or turn.speech_end
+    answer = [span for span in spans if turn.speech_end <= span[0] < end]
+    silences = _silences(turn.speech_end, answer) if answer else [(turn.speech_end, end)]
+    session = _within(record, record.session_events, turn, end)
+    finals = [e for e in session if _is_final(e)]
+    return TurnFacts(
+        mark=turn,
+        dead_air=sum(b - a for a, b in silences) if answer else None,
+        silences=tuple(silences),
+        heard_text=" ".join(str(e.get("transcript", "")) for e in finals).strip(),
+        answer_text=" ".join(filter(None, map(_spoken_text, session))),
+        heard_by=_heard_by(record, _within(record, record.provider_log, turn, end), finals),
+        thought_by=_served(record, "llm", turn, end),
+        spoken_by=_served(record, "tts", turn, end),
+        switches=tuple(filter(None, map(describe, _within(record, switches(record), turn, end)))),
+    )
+
+
+def _silences(speech_end: float, answer: list[Span]) -> list[Span]:
+    """The wait for the answer, then every long gap inside it."""
+    gaps = [(a[1], b[0]) for a, b in itertools.pairwise(answer)]
+    return [(speech_end, answer[0][0]), *(gap for gap in gaps if gap[1] - gap[0] > LONG_GAP)]
+
+
+def _within(
+    record: CallRecord, entries: Iterable[Entry], turn: TurnMark, end: float
+) -> list[Entry]:
+    return [e for e in entries if turn.opened <= record.clock(e["time"]) < end]
+
+
+def _is_final(event: Entry) -> bool:
+    return event["event"] == "user_input_transcribed" and bool(event.get("is_final"))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9']+", text.lower())
+
+
+def _spoken_text(event: Entry) -> str:
+    """The text of a message of the agent, "" for other events."""
+    message = event.get("item", {}).get("message", {})
+    if message.get("role") != "ASSISTANT":
+        return ""
+    return " ".join(part.get("text", "") for part in message.get("content", []))
+
+
+def _heard_by(record: CallRecord, log: list[Entry], finals: list[Entry]) -> tuple[str, ...]:
+    """The vendor of each transcript the session accepted: the latest that said these words."""
+    vendors = []
+    for final in finals:
+        words = str(final.get("transcript", "")).strip()
+        source = [
+            e
+            for e in log
+            if e["service"] == "stt"
+            and e["event"] == "final"
+            and e["time"] <= final["time"] + LATE_ENTRY
+            and str(e.get("text", "")).strip() == words
+        ]
+        up = [e for e in source if not is_down(record, "stt", e["vendor"], record.clock(e["time"]))]
+        vendors += [e["vendor"] for e in (up or source)[-1:]]
+    return tuple(dict.fromkeys(vendors))
+
+
+def _served(record: CallRecord, service: str, turn: TurnMark, end: float) -> tuple[str, ...]:
+    """Vendors that gave output for live traffic; requests to a provider that is down are probes."""
+    useful = [
+        attempt
+        for attempt in attempts(record, service)
+        if attempt.first_output is not None
+        and turn.opened <= attempt.first_output < end
+        and (attempt.finished or attempt.faulty)
+    ]
+    live = [a for a in useful if not a.probe]
+    return tuple(dict.fromkeys(attempt.vendor for attempt in (live or useful)))
+
+
+def call_length(record: CallRecord) -> float:
+    """Seconds."""
+    return len(record.heard) / RATE

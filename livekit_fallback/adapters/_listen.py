@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One recogniser hearing a caller, or recognising a recording: the attempts of the STT adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from livekit import rtc
+from livekit.agents import NotGivenOr
+from livekit.agents.stt import STT, RecognizeStream, SpeechEvent
+from livekit.agents.utils import AudioBuffer
+
+from ..errors import EndedEarlyError, NotSupportedError
+from ._attempt import Assignment, Attempt
+from ._base import connect_options
+from ._oneshot import OneShot
+
+# A recogniser that failed later than this many times its deadline to connect had connected.
+_CONNECTED_AFTER = 2.0
+_CONNECTED_AFTER_SEC = 10.0  # for those without a deadline
+
+
+class Listener(Protocol):
+    """Who an attempt hears for: the session's stream."""
+
+    @property
+    def input_ended(self) -> bool:
+        """Whether the session has said that no more audio comes."""
+
+    def hear(self, attempt: ListenAttempt, event: SpeechEvent) -> None:
+        """Take an event of the recogniser."""
+
+
+class ListenAttempt(Attempt[SpeechEvent]):
+    """One recogniser hearing one caller, until it fails, is no longer needed, or audio ends.
+
+    Useful is an event with text in it. A recogniser owes nothing while the caller says nothing,
+    so no clock runs, except for a probe.
+
+    Args:
+        given: What to work with.
+        open_stream: Opens the recogniser's stream.
+        listener: Who to hear for; ``None`` for a probe.
+        prime: Hands the opened stream the audio so far.
+    """
+
+    def __init__(
+        self,
+        given: Assignment,
+        open_stream: Callable[[], RecognizeStream],
+        listener: Listener | None,
+        prime: Callable[[RecognizeStream], None],
+    ) -> None:
+        super().__init__(given, open_stream, prime)
+        self._listener = listener
+
+    @property
+    def owed(self) -> bool:
+        """Always: a caller's audio is waiting to be heard by somebody."""
+        return True
+
+    @property
+    def has_served(self) -> bool:
+        """Whether it gave text, or was connected for so long that silence was the caller's."""
+        timeout = self.member.limits.attempt_timeout
+        connected_after = _CONNECTED_AFTER_SEC if timeout is None else timeout * _CONNECTED_AFTER
+        return self.committed or self.duration > connected_after
+
+    @property
+    def is_open_question(self) -> bool:
+        """Never: what it heard is billed, whether it held words or not."""
+        return False
+
+    @property
+    def broke_off(self) -> bool:
+        """Never: the next provider hears what no final transcript has settled."""
+        return False
+
+    def hand_back(self) -> None:
+        """End here: a better provider is back, and no word is under way."""
+        self.unfinished = True
+        self._succeed()
+
+    def _receive(self, event: SpeechEvent) -> None:
+        if text_of(event):
+            self._output()
+        if self._listener is not None:
+            self._listener.hear(self, event)
+
+    def _owes_more(self) -> bool:
+        return False
+
+    def _judge_end(self) -> BaseException | None:
+        if self._listener is None:
+            return EndedEarlyError("no transcript of the sample")
+        return None if self._listener.input_ended else EndedEarlyError("audio was still coming")
+
+
+class RecognizeAttempt(Attempt[SpeechEvent]):
+    """One batch recognition. Any answer is useful: a recording may hold no words."""
+
+    result: SpeechEvent | None = None
+
+    def _receive(self, event: SpeechEvent) -> None:
+        self.result = event
+        self._output()
+
+
+def recognize_with(
+    buffer: AudioBuffer, language: NotGivenOr[str], given: Assignment
+) -> RecognizeAttempt:
+    """Return an attempt to have a recording recognised."""
+
+    def open_stream() -> OneShot[SpeechEvent]:
+        attempt.owe()
+        stt: STT = given.member.original
+        if not stt.capabilities.offline_recognize:
+            raise NotSupportedError("recognising a recording")
+        return OneShot(
+            stt.recognize(buffer, language=language, conn_options=connect_options(given))
+        )
+
+    attempt = RecognizeAttempt(given, open_stream)
+    return attempt
+
+
+def listen_to_sample(
+    sample: Sequence[rtc.AudioFrame], language: NotGivenOr[str], given: Assignment
+) -> ListenAttempt | None:
+    """Return a probe that hears a sample of speech; ``None`` if there is none."""
+    if not sample:
+        return None
+
+    def open_stream() -> RecognizeStream:
+        attempt.owe()
+        return open_ears(language, given)
+
+    def prime(ears: RecognizeStream) -> None:
+        for frame in sample:
+            ears.push_frame(frame)
+        ears.end_input()
+
+    attempt = ListenAttempt(given, open_stream, None, prime)
+    return attempt
+
+
+def open_ears(language: NotGivenOr[str], given: Assignment) -> RecognizeStream:
+    """Open a recogniser's stream."""
+    stt: STT = given.member.instance
+    return stt.stream(language=language, conn_options=connect_options(given))
+
+
+def text_of(event: SpeechEvent) -> str:
+    """Return the transcript in an event, if any."""
+    return event.alternatives[0].text if event.alternatives else ""
