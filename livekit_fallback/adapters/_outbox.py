@@ -19,9 +19,10 @@ Item = TypeVar("Item")
 class Outbox(Generic[Item]):
     """A queue with one writer and one reader that ends with the request's task."""
 
-    __slots__ = ("_ended", "_error", "_items", "_waiter")
+    __slots__ = ("_ended", "_error", "_items", "_loop", "_waiter")
 
     def __init__(self, request: asyncio.Task[None]) -> None:
+        self._loop = request.get_loop()
         self._items: deque[Item] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._ended = False
@@ -45,7 +46,7 @@ class Outbox(Generic[Item]):
         while not self._items:
             if self._ended:
                 raise StopAsyncIteration if self._error is None else self._error
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             await self._waiter
         return self._items.popleft()
 

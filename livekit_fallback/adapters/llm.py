@@ -9,7 +9,15 @@ from functools import partial
 from typing import Any, Literal
 
 from livekit.agents import NOT_GIVEN, APIConnectOptions, NotGivenOr
-from livekit.agents.llm import LLM, ChatChunk, ChatContext, LLMStream, Tool, ToolChoice
+from livekit.agents.llm import (
+    LLM,
+    ChatChunk,
+    ChatContext,
+    FunctionToolCall,
+    LLMStream,
+    Tool,
+    ToolChoice,
+)
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from opentelemetry import trace
 from typing_extensions import Unpack
@@ -145,6 +153,10 @@ class FallbackLLMStream(OutboxStream[ChatChunk], LLMStream):
         attempt = await Request(adapter._chain, attempts).run()
         note_served(self._llm_request_span, attempt.member)
 
+    def _record_genai_request(self, span: trace.Span) -> None:
+        if span.is_recording():
+            super()._record_genai_request(span)
+
     def _end_span(self) -> None:
         end_span(self._llm_request_span)
         self._llm_request_span = None
@@ -183,34 +195,36 @@ class ChatAttempt(Attempt[ChatChunk]):
     def _receive(self, chunk: ChatChunk) -> None:
         delta = chunk.delta
         if delta is not None and (delta.content or delta.tool_calls):
-            if delta.tool_calls:
-                self._tool_called = True
-                self._extras.learn(self.member.index, *(t.extra for t in delta.tool_calls))
-            elif not self.committed and not (delta.content or "").strip():
-                self._held.append(chunk)
-                return
-            self._output()
-            self.delivered += len(delta.content or "")
-            self._release()
-            if self._usage_seen:
-                self._usage.seen_before_more()
-            self._usage_seen = chunk.usage is not None
-        elif chunk.usage is not None:
-            self._usage_seen = True
-        elif delta is not None and delta.extra:
-            self._extras.learn(self.member.index, delta.extra)
-        else:
-            return  # role-only and keep-alive chunks: nothing a session could use
-        if self.committed:
-            self._deliver(chunk)
-        else:
-            self._held.append(chunk)
+            self._receive_answer(chunk, delta.content or "", delta.tool_calls)
+        elif chunk.usage is not None or (delta is not None and delta.extra):
+            self._usage_seen = self._usage_seen or chunk.usage is not None
+            self._extras.learn(self.member.index, None if delta is None else delta.extra)
+            self._hand_on_or_hold(chunk)
+        # else a role-only or keep-alive chunk: nothing a session could use
 
-    def _release(self) -> None:
+    def _receive_answer(self, chunk: ChatChunk, text: str, calls: list[FunctionToolCall]) -> None:
+        if calls:
+            self._tool_called = True
+            self._extras.learn(self.member.index, *(call.extra for call in calls))
+        elif not self.committed and not text.strip():
+            self._held.append(chunk)
+            return
+        if self._usage_seen:
+            self._usage.seen_before_more()
+        self._usage_seen = chunk.usage is not None
+        self._output()
+        self.delivered += len(text)
+        self._hand_on_or_hold(chunk)
+
+    def _hand_on_or_hold(self, chunk: ChatChunk) -> None:
+        if not self.committed:
+            self._held.append(chunk)
+            return
         if self._held:
-            held, self._held = self._held, []
-            for chunk in held:
-                self._deliver(chunk)
+            for held in self._held:
+                self._deliver(held)
+            self._held.clear()
+        self._deliver(chunk)
 
     def _judge_end(self) -> BaseException | None:
         if not self.committed:

@@ -13,6 +13,7 @@ _SENTENCE_END = re.compile(
 )
 _MIN_SPEAKABLE = 20
 _LOOK_AHEAD = 12
+_LONGEST_END = 20  # a word's last letters, full stops, quotation marks and white space
 
 # Markup is not spoken, and neither is white space.
 _SILENT = re.compile(r"<[^>]*>|\[[^\]]*\]|\s+")
@@ -39,6 +40,7 @@ class Script:
         self.ended = False
         self._letters = 0  # of the sentences that are certainly complete
         self._tail = ""  # the text after them
+        self._scanned = 0  # of the tail, for sentence ends
         self._blank = True
 
     @property
@@ -54,7 +56,7 @@ class Script:
     @property
     def is_speakable(self) -> bool:
         """Whether a voice has been handed something that it can begin to speak."""
-        return self._letters > 0
+        return self._letters > 0 or (self.ended and not self._blank)
 
     def push(self, piece: str) -> None:
         """Hand over the next piece."""
@@ -89,18 +91,24 @@ class Script:
         return max(0.0, letters - audio_sec * _USUAL_LETTERS_PER_SEC)
 
     def _find_sentences(self) -> None:
+        known = len(self._tail) - _LOOK_AHEAD  # further on, nothing can be said yet
         complete = 0
-        for match in _SENTENCE_END.finditer(self._tail):
+        for match in _SENTENCE_END.finditer(self._tail, self._scanned):
             end = match.end()
-            rest = self._tail[end:]
-            if len(rest) >= _LOOK_AHEAD and rest[0].isalpha() and not rest[0].islower():
+            if end > known:
+                break
+            following = self._tail[end]
+            if following.isalpha() and not following.islower():
                 complete = end
-        if self._letters + _count(self._tail[:complete]) >= _MIN_SPEAKABLE:
+        # an end that is found here later begins in what is not yet scanned
+        self._scanned = max(0, known - _LONGEST_END)
+        if complete and self._letters + _count(self._tail[:complete]) >= _MIN_SPEAKABLE:
             self._complete(complete)
 
     def _complete(self, length: int) -> None:
         self._letters += _count(self._tail[:length])
         self._tail = self._tail[length:]
+        self._scanned = 0
 
 
 def _count(text: str) -> int:

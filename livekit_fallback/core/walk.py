@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from .backoff import full_jitter
@@ -15,8 +16,10 @@ from .outcome import Failure
 # Between two passes the caller hears silence, so waits stay short enough to be heard as a pause.
 _MAX_WAIT_SEC = 2.0
 
-# Jitter may draw next to nothing, and providers that are down must not be asked in a busy loop.
-_MIN_WAIT_SEC = 0.1
+# Jitter may draw next to nothing, and a provider may fail the moment it has served: in neither
+# case is it asked in a busy loop.
+_MIN_BETWEEN_SEC = 0.1
+_SLACK_SEC = 1e-6  # of floating point
 
 # No provider answers in less, so what is left of the budget is not worth another try.
 _WORTH_A_TRY_SEC = 0.1
@@ -77,7 +80,7 @@ class Walk:
         self._retry_interval = retry_interval
         self._jitter = jitter
         self._deadline: float | None = None
-        self._started = False
+        self._asked_at: dict[int, float] = {}
         self.restart()
 
     def restart(self) -> None:
@@ -118,9 +121,12 @@ class Walk:
         if self._again is not None:
             again, self._again = self._again, None
             return self._ask(again, now, others=candidates)
-        if candidates:
-            return self._ask(candidates[0], now, others=candidates[1:])
-        return self._next_pass(now)
+        if not candidates:
+            return self._next_pass(now)
+        too_soon = self._asked_at.get(candidates[0], -inf) + _MIN_BETWEEN_SEC - now
+        if too_soon > _SLACK_SEC:
+            return self._fit(Wait(too_soon), now)
+        return self._ask(candidates[0], now, others=candidates[1:])
 
     def report(
         self,
@@ -144,7 +150,9 @@ class Walk:
                 asked for it again.
         """
         if fresh:
-            self._started = False
+            # what was tried before it served is old news, too
+            self._started, self._deadline = False, None
+            self._tried.clear()
         if owed:
             self.start(now)
         self._tried.add(step.provider)
@@ -162,6 +170,7 @@ class Walk:
         return [i for i in self._health.order(now) if i not in skip]
 
     def _ask(self, provider: int, now: float, *, others: list[int]) -> Try:
+        self._asked_at[provider] = now
         permit = self._health.acquire(provider, now)
         return Try(provider, permit, self._limits[provider], is_last=not others)
 
@@ -171,8 +180,7 @@ class Walk:
         self._tried.clear()
         self._retries.clear()
         self._passes += 1
-        wait = self._back_off(self._passes - 1)
-        return self._fit(Wait(max(wait.seconds, _MIN_WAIT_SEC)), now)
+        return self._fit(self._back_off(self._passes - 1), now)
 
     def _back_off(self, retry: int) -> Wait:
         return Wait(
