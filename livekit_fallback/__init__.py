@@ -11,7 +11,7 @@ from livekit.agents import Plugin
 from .adapters.llm import FallbackLLM
 from .adapters.stt import FallbackSTT
 from .adapters.tts import FallbackTTS
-from .errors import AllProvidersFailedError, AttemptReport
+from .errors import AdapterClosedError, AllProvidersFailedError, AttemptReport
 from .events import (
     ExhaustedEvent,
     FailoverEvent,
@@ -28,6 +28,7 @@ from .provider import Provider
 from .version import __version__
 
 __all__ = [
+    "AdapterClosedError",
     "AllProvidersFailedError",
     "AttemptReport",
     "ExhaustedEvent",

@@ -75,6 +75,15 @@ class AdapterClosedError(APIConnectionError):
         super().__init__(f"the {component} fallback adapter was closed", retryable=False)
 
 
+def as_exception(error: BaseException) -> Exception:
+    """Return the error as one that sessions and LiveKit's events can handle."""
+    if isinstance(error, Exception):
+        return error
+    wrapped = APIError(type(error).__name__)
+    wrapped.__cause__ = error
+    return wrapped
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptReport:
     """What one failed attempt came to.
@@ -98,7 +107,7 @@ class AttemptReport:
     request_id: str | None
     body: object | None
     duration: float
-    error: BaseException
+    error: Exception
 
 
 class AllProvidersFailedError(APIConnectionError):

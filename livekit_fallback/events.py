@@ -42,7 +42,7 @@ class FailoverEvent:
     reason: str
     elapsed: float
     attempt: int
-    error: BaseException
+    error: Exception
     timestamp: float
 
 
@@ -84,7 +84,7 @@ class ExhaustedEvent:
     request_id: str
     elapsed: float
     attempts: int
-    error: BaseException
+    error: Exception
     timestamp: float
 
 
@@ -111,7 +111,7 @@ class OutputLostEvent:
     reason: str
     delivered: float
     lost: float | None
-    error: BaseException
+    error: Exception
     timestamp: float
 
 
@@ -132,7 +132,7 @@ class _AvailabilityDetails:
     state: str = ""
     reason: str = ""
     down_for: float = 0.0
-    error: BaseException | None = None
+    error: Exception | None = None
     timestamp: float = 0.0
 
 

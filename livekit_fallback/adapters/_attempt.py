@@ -26,8 +26,10 @@ from ..errors import (
     NoOutputError,
     ProviderCancelledError,
     StallError,
+    as_exception,
 )
 from ..provider import Member
+from ._livekit import mark_probe
 from ._tasks import TaskHolder, dismiss, settle
 from ._watch import Watch
 
@@ -93,7 +95,7 @@ class Attempt(ABC, Generic[Item]):
         self.permit = assignment.permit  # renewed when a success was recorded on the way
         self.is_probe = assignment.is_probe
         self.facts: ErrorFacts | None = None  # set when the attempt fails
-        self.error: BaseException | None = None  # likewise
+        self.error: Exception | None = None  # likewise
         self.metrics: list[Any] = []  # the provider's, held back while this may be in vain
         self.delivered = 0.0  # handed to the session: characters (LLM), seconds of audio (TTS)
         self.unfinished = False  # it succeeded, but the request goes on with another provider
@@ -243,8 +245,8 @@ class Attempt(ABC, Generic[Item]):
         if self._closing_due is not None or self._is_complete():
             self._succeed()
             return
-        self.error = error
-        self.facts = classify(error)
+        self.error = as_exception(error)
+        self.facts = classify(self.error)
         self._decide(Outcome(Status.FAILURE, self._latency, self.facts.failure))
 
     def _decide(self, outcome: Outcome) -> None:
@@ -295,6 +297,8 @@ class Attempt(ABC, Generic[Item]):
             self._end()
         finally:
             self._stream_ended = True
+            if self.is_probe:
+                mark_probe(stream)
 
     def _end(self) -> None:
         problem = self._judge_end()

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from livekit.agents import APIError
 from livekit.agents.llm import LLMError
 from livekit.agents.stt import STTError
 from livekit.agents.tts import TTSError
@@ -177,13 +176,8 @@ class Chain(Generic[T]):
             if member.is_wrapped:
                 await member.instance.aclose()  # type: ignore[attr-defined]
 
-    def emit_error(self, error: BaseException, *, recoverable: bool) -> None:
+    def emit_error(self, error: Exception, *, recoverable: bool) -> None:
         """Emit LiveKit's ``error``. The session counts the unrecoverable ones against the call."""
-        if not isinstance(error, Exception):
-            # LiveKit's event takes no other exceptions
-            wrapped = APIError(type(error).__name__)
-            wrapped.__cause__ = error
-            error = wrapped
         event = _ERROR_EVENT[self.component](
             timestamp=_clock.wall(),
             label=self._adapter.label,

@@ -125,12 +125,15 @@ def recognize_with(
     return attempt
 
 
-def listen_to_sample(
+def probe_with(
     sample: Sequence[rtc.AudioFrame], language: NotGivenOr[str], given: Assignment
-) -> ListenAttempt | None:
+) -> Attempt[SpeechEvent] | None:
     """Return a probe that hears a sample of speech; ``None`` if there is none."""
     if not sample:
         return None
+    if given.member.is_wrapped:
+        # behind its wrapper, a detector would have to find the end of the utterance again
+        return recognize_with(list(sample), language, given)
 
     def open_stream() -> RecognizeStream:
         attempt.owe()
@@ -153,4 +156,4 @@ def open_ears(language: NotGivenOr[str], given: Assignment) -> RecognizeStream:
 
 def text_of(event: SpeechEvent) -> str:
     """Return the transcript in an event, if any."""
-    return event.alternatives[0].text if event.alternatives else ""
+    return event.alternatives[0].text.strip() if event.alternatives else ""

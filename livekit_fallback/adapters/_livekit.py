@@ -4,22 +4,30 @@
 ================================  ==============================================================
 what                              why
 ================================  ==============================================================
-``_main_task`` (overridden)       The base classes retry there (``conn_options.max_retry`` times
-                                  the whole chain), swallow a 499, and count our failures against
-                                  the session. The walk down the chain replaces all of it.
+``_main_task``, ``_run``,         Overridden. The base classes retry in ``_main_task``
+``_recognize_impl``               (``conn_options.max_retry`` times the whole chain), swallow a
+                                  499, and count our failures against the session. The walk down
+                                  the chain replaces all of it; the others are abstract.
 ``_metrics_monitor_task``         Overridden to do nothing: metrics are those of the provider
-(overridden)                      that served.
-``_run`` (overridden)             Abstract in the base classes, but called only by what we override.
+                                  that served.
 ``_task``, ``_synthesize_task``   The request's task: the stream ends, and is closed, with it.
-``_llm_request_span``,            Set in ``_main_task`` as the base classes do: the provider that
-``_tts_request_span``             served is noted on it. Ended in ``aclose``.
-``_input_ch``                     Closed at the end of input, read nowhere else: ``aclose`` and
-                                  the checks of the base classes look at it.
+``_input_ch``, ``_pushed_sr``,    What the base classes know of the input, and how they refuse
+``_check_input_not_ended``,       more of it: kept as they keep it.
+``_check_not_closed``
+``_llm_request_span``,            The request's span: the provider that served is noted on it, a
+``_tts_request_span``             probe is marked as one, and ``aclose`` ends it.
+``_llm_request_span_name``,       How the base classes name our spans, and that they are not
+``_llm_attempt_span_name``,       inference themselves: the provider's own spans are.
+``_tts_request_span_name``,
+``_tts_attempt_span_name``,
+``_genai_operation_name``
 ``_record_genai_request``         Skipped when nothing is traced: it costs a tenth of a request.
-(overridden)
+``_llm_request_attributes``       Attributes of the turn, which a probe is no part of.
 ``_mark_started``,                Time of the first text handed to a provider; frames carry it.
 ``_started_time``
-``_set_expressive``,              Hooks of the session, forwarded to the providers.
+``_context``                      What a recogniser knows about the speaker.
+``_markup``, ``_provider_key``,   Hooks of the session, forwarded to the providers.
+``_set_expressive``,
 ``_update_session_keyterms``,
 ``_push_conversation_item``
 ================================  ==============================================================
@@ -31,14 +39,31 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from livekit.agents.telemetry import trace_types
-from opentelemetry import trace
+from livekit.agents.telemetry import gen_ai, trace_types
+from opentelemetry import context as otel_context, trace
 
 from ..provider import Member
 
-# LiveKit's own names for what served a request, by value: they are newer than 1.8.0.
+# LiveKit's own names, by value: they are newer than 1.8.0.
 _FALLBACK_LABEL = "lk.fallback.label"
 _FALLBACK_INDEX = "lk.fallback.index"
+_FALLBACK_RECOVERY = "lk.fallback.recovery"
+
+
+def leave_turn() -> None:
+    """Take the running task out of the turn it was started in: a probe is no part of it."""
+    otel_context.attach(otel_context.Context())
+    attributes = getattr(gen_ai, "_llm_request_attributes", None)
+    if attributes is not None:
+        attributes.set(None)
+
+
+def mark_probe(stream: object) -> None:
+    """Say on the span of a provider's stream that it is a probe's, so that usage adds up."""
+    for name in ("_llm_request_span", "_tts_request_span"):
+        span = getattr(stream, name, None)
+        if span is not None:
+            span.set_attribute(_FALLBACK_RECOVERY, True)
 
 
 def quick_listener(listen: Callable[[Any], None]) -> Callable[[Any], None]:

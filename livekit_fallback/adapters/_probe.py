@@ -16,6 +16,7 @@ from ..core.circuit import Permit
 from ..core.outcome import CANCELLED, Outcome, Status
 from . import _clock
 from ._attempt import Assignment, Attempt
+from ._livekit import leave_turn
 
 if TYPE_CHECKING:
     from ._chain import Chain
@@ -83,6 +84,7 @@ class Prober:
         self._chain.tasks.spawn(self._probe(permit, self._make_probe), name)
 
     async def _probe(self, permit: Permit, make_probe: MakeProbe) -> None:
+        leave_turn()
         outcome: Outcome = CANCELLED
         try:
             attempt = make_probe(self._assign(permit))

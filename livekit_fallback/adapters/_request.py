@@ -59,7 +59,7 @@ class Request:
         Raises:
             AdapterClosedError: The adapter was closed meanwhile.
             AllProvidersFailedError: None served within the budget.
-            BaseException: A provider's own error, when it broke off after the commit point and
+            Exception: A provider's own error, when it broke off after the commit point and
                 starting over would repeat what the caller has heard.
         """
         while not self._chain.closed:

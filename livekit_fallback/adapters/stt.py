@@ -37,8 +37,8 @@ from ._chain import Chain
 from ._listen import (
     ListenAttempt,
     RecognizeAttempt,
-    listen_to_sample,
     open_ears,
+    probe_with,
     recognize_with,
     text_of,
 )
@@ -289,7 +289,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
     def _settle_words(self, attempt: ListenAttempt) -> None:
         sample = self._kept.tail(_PROBE_SEC)
         self._kept.clear()
-        self._chain.remember(partial(listen_to_sample, sample, self._language))
+        self._chain.remember(partial(probe_with, sample, self._language))
         if self._request is not None:
             self._request.renew(attempt)
 
@@ -314,12 +314,12 @@ def _member(
 
 def _combined(members: Sequence[Member[STT]]) -> STTCapabilities:
     each = [member.instance.capabilities for member in members]
-    aligned = each[0].aligned_transcript if all(c.aligned_transcript for c in each) else False
+    grains = {c.aligned_transcript for c in each}
     combined = STTCapabilities(
         streaming=True,
         interim_results=all(c.interim_results for c in each),
         diarization=all(c.diarization for c in each),
-        aligned_transcript=aligned,
+        aligned_transcript=next(grain for grain in (False, "chunk", "word") if grain in grains),
         offline_recognize=any(m.original.capabilities.offline_recognize for m in members),
         keyterms=any(c.keyterms for c in each),
         chat_context=any(c.chat_context for c in each),

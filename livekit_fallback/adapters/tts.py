@@ -104,6 +104,7 @@ class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | Even
     def _set_expressive(self, enabled: bool) -> None:
         super()._set_expressive(enabled)
         for member in self._chain.members:
+            member.original._set_expressive(enabled)
             member.instance._set_expressive(enabled)
 
     def synthesize(
