@@ -40,6 +40,9 @@ CLOSE_PATIENCE_SEC = 0.25
 # When a provider that was cancelled, or is closing, and is still there is cancelled (again).
 _REMIND_SEC = 1.0
 
+# How long a provider that refuses input has to say why.
+_LAST_WORD_SEC = 0.1
+
 Item = TypeVar("Item")
 
 Stream = AbstractAsyncContextManager[AsyncIterator[Item]]
@@ -107,6 +110,7 @@ class Attempt(ABC, Generic[Item]):
         self._verdict: asyncio.Future[Outcome] = self._loop.create_future()
         self._task: asyncio.Task[None] | None = None
         self._stream_ended = False  # the provider's stream is closing by itself
+        self._input_refused = False
         self._stopped = False  # by us: a cancellation from now on is ours
         self._owed_since: float | None = None
         self._first_output_due: float | None = None
@@ -190,11 +194,15 @@ class Attempt(ABC, Generic[Item]):
 
     def feed(self, give: Callable[[Any], None], what: Any) -> None:
         """Hand input to the provider. What it raises is its failure, not the caller's."""
+        if self._input_refused:
+            return
         try:
             # what the provider starts in here works for this attempt, not for the caller
             self._context.run(give, what)
         except Exception as error:
-            self._fail(error)
+            # mostly because its stream has just ended, and knows better why: let it say so
+            self._input_refused = True
+            self._loop.call_later(_LAST_WORD_SEC, self._fail, error)
 
     @abstractmethod
     def _receive(self, item: Item) -> None:

@@ -7,13 +7,18 @@ from collections import deque
 
 from livekit import rtc
 
+# What nobody has been given yet is not dropped for age, but memory has an end: 19 MB at 16 kHz.
+_MAX_UNHEARD_SEC = 600.0
+
+_SLACK_SEC = 1e-6  # of floating point
+
 
 class ReplayBuffer:
     """The newest audio, and where it was flushed (``None`` among the frames).
 
     Args:
         capacity_sec: Seconds of audio to keep once a provider has been given it; older frames
-            are dropped. Audio that nobody has been given yet is kept in any case.
+            are dropped. Audio that nobody has been given yet is kept, up to ten minutes.
     """
 
     def __init__(self, capacity_sec: float) -> None:
@@ -35,6 +40,8 @@ class ReplayBuffer:
         """Keep a frame. Call :meth:`trim` once a provider has been given it."""
         self._kept.append(frame)
         self._seconds += frame.samples_per_channel / frame.sample_rate
+        if self._seconds > _MAX_UNHEARD_SEC:
+            self._trim_to(_MAX_UNHEARD_SEC)
 
     def mark_flush(self) -> None:
         """Keep note that the session flushed here."""
@@ -42,7 +49,10 @@ class ReplayBuffer:
 
     def trim(self) -> None:
         """Drop what exceeds the capacity, oldest first."""
-        while self._seconds > self._capacity and self._kept:
+        self._trim_to(self._capacity)
+
+    def _trim_to(self, seconds: float) -> None:
+        while self._seconds > seconds + _SLACK_SEC and self._kept:
             oldest = self._kept.popleft()
             if oldest is not None:
                 self._seconds -= oldest.samples_per_channel / oldest.sample_rate

@@ -163,15 +163,18 @@ class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | Even
         attempt = self._attempt(given, open_stream, script, deliver)
         return attempt
 
-    def _probe_synthesize(self, script: Script, given: Assignment) -> VoiceAttempt:
-        return self._synthesize_with(_sample(script), _discard, given)
+    def _probe_synthesize(self, script: Script, given: Assignment) -> VoiceAttempt | None:
+        sample = script.beginning(_PROBE_CHARS)
+        return None if sample is None else self._synthesize_with(sample, _discard, given)
 
-    def _probe_stream(self, script: Script, given: Assignment) -> VoiceAttempt:
+    def _probe_stream(self, script: Script, given: Assignment) -> VoiceAttempt | None:
         def open_stream() -> SynthesizeStream:
             attempt.owe_speakable()
             return _open(given)
 
-        sample = _sample(script)
+        sample = script.beginning(_PROBE_CHARS)
+        if sample is None:
+            return None
         attempt = self._attempt(
             given, open_stream, sample, _discard, prime=partial(_recite, sample)
         )
@@ -321,14 +324,6 @@ def _recite(script: Script, voice: SynthesizeStream) -> None:
             voice.push_text(piece)
     if script.ended:
         voice.end_input()
-
-
-def _sample(script: Script) -> Script:
-    """Return a short text for a probe: the beginning of a request's."""
-    sample = Script()
-    sample.push(script.text[:_PROBE_CHARS])
-    sample.end()
-    return sample
 
 
 def _discard(_: SynthesizedAudio) -> None:

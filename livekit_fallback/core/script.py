@@ -15,8 +15,9 @@ _MIN_SPEAKABLE = 20
 _LOOK_AHEAD = 12
 _LONGEST_END = 20  # a word's last letters, full stops, quotation marks and white space
 
-# Markup is not spoken, and neither is white space.
-_SILENT = re.compile(r"<[^>]*>|\[[^\]]*\]|\s+")
+# Markup is not spoken, and neither is what is no letter or digit.
+_MARKUP = re.compile(r"<[^>]*>|\[[^\]]*\]")
+_SILENT = re.compile(_MARKUP.pattern + r"|[\W_]+")
 
 # No voice speaks faster, even at double speed (ordinary speech: 10-14 letters a second), so audio
 # shorter than this cannot hold the text.
@@ -57,6 +58,17 @@ class Script:
     def is_speakable(self) -> bool:
         """Whether a voice has been handed something that it can begin to speak."""
         return self._letters > 0 or (self.ended and not self._blank)
+
+    def beginning(self, length: int) -> Script | None:
+        """Return a short text that begins as this one; ``None`` if nothing in it is spoken."""
+        words = _MARKUP.sub(" ", self.text).split()
+        text = " ".join(words)[:length]
+        if not _count(text):
+            return None
+        script = Script()
+        script.push(text)
+        script.end()
+        return script
 
     def push(self, piece: str) -> None:
         """Hand over the next piece."""
