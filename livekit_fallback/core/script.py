@@ -17,7 +17,7 @@ _LONGEST_END = 20  # a word's last letters, full stops, quotation marks and whit
 
 # Markup is not spoken, and neither is what is no letter or digit.
 _MARKUP = re.compile(r"<[^>]*>|\[[^\]]*\]")
-_SILENT = re.compile(_MARKUP.pattern + r"|[\W_]+")
+_SILENT = re.compile(r"[\W_]+")
 
 # No voice speaks faster, even at double speed (ordinary speech: 10-14 letters a second), so audio
 # shorter than this cannot hold the text.
@@ -124,4 +124,4 @@ class Script:
 
 
 def _count(text: str) -> int:
-    return len(_SILENT.sub("", text))
+    return len(_SILENT.sub("", _MARKUP.sub("", text)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from array import array
 
+import numpy as np
 from livekit import rtc
 
 AMPLITUDE = 8000
@@ -45,3 +46,12 @@ def number_of(numbered_frame: rtc.AudioFrame) -> int:
 def is_loud(some_frame: rtc.AudioFrame) -> bool:
     """Whether a tone, not silence, is in the frame."""
     return max(some_frame.data, default=0) > AMPLITUDE // 8
+
+
+def pitch_of(heard: list[rtc.AudioFrame]) -> float:
+    """The pitch of the tone in these mono frames, in Hz, silence around it left aside."""
+    samples = np.concatenate([np.asarray(f.data) for f in heard])
+    (loud,) = np.nonzero(abs(samples) > AMPLITUDE // 8)
+    spoken = samples[loud[0] : loud[-1] + 1]
+    waves = np.count_nonzero((spoken[:-1] < 0) & (spoken[1:] >= 0))
+    return float(waves * heard[0].sample_rate / len(spoken))

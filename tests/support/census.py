@@ -63,6 +63,8 @@ class Census:
         await turns(self._settle)
         # A lost exception is reported when its task is collected, which a cycle may delay.
         gc.collect()
+        # What has survived is looked at once: the next census has only its own test to search.
+        gc.freeze()
         await turns(1)
         self._loop.set_exception_handler(None)
         if exc is None:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from livekit.agents import APIStatusError
-from livekit_fallback import FallbackLLM, Provider
+from livekit.agents import llm
 
+from livekit_fallback import FallbackLLM, Provider
+from tests.support.errors import status
 from tests.support.fakes import ScriptedLLM, ask, text_of
 from tests.support.recorder import EventRecorder
 
@@ -18,23 +20,10 @@ if TYPE_CHECKING:
     from tests.support.script import Call, Script
 
 
-class ProviderGoneError(Exception):
-    """Stands for whatever a provider may raise."""
-
-
-def unavailable() -> APIStatusError:
-    """A failure that may pass, and passes quickly."""
-    return APIStatusError("unavailable", status_code=503)
-
-
-def unauthorized() -> APIStatusError:
-    """A failure that will not pass."""
-    return APIStatusError("unauthorized", status_code=401)
-
-
-def bad_request() -> APIStatusError:
-    """A failure that is the request's own fault."""
-    return APIStatusError("bad request", status_code=400)
+# Failures that may pass, that will not, and that are the request's own fault.
+unavailable = partial(status, 503)
+unauthorized = partial(status, 401)
+bad_request = partial(status, 400)
 
 
 class Model(ScriptedLLM):
@@ -100,3 +89,24 @@ def _entry(given: Script | Model | Provider[Model], name: str) -> Provider[Model
             model, overrides = Model(given), {}
     model.name = model._label = name
     return Provider(model, name=name, **overrides)
+
+
+async def listen(
+    adapter: llm.LLM, text: str = "Hi", **options: Any
+) -> tuple[list[llm.ChatChunk], BaseException | None]:
+    """One request, read to its end: all that came, and what it ended with."""
+    context = llm.ChatContext.empty()
+    context.add_message(role="user", content=text)
+    chunks: list[llm.ChatChunk] = []
+    async with adapter.chat(chat_ctx=context, **options) as stream:
+        try:
+            async for chunk in stream:
+                chunks.append(chunk)  # noqa: PERF401  what came before the failure counts
+        except Exception as error:
+            return chunks, error
+    return chunks, None
+
+
+def tools_of(chunks: list[llm.ChatChunk]) -> list[llm.FunctionToolCall]:
+    """All tools that were called in these chunks."""
+    return [call for chunk in chunks if chunk.delta for call in chunk.delta.tool_calls]
