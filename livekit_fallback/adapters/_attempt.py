@@ -198,7 +198,7 @@ class Attempt(ABC, Generic[Item]):
             return
         try:
             # what the provider starts in here works for this attempt, not for the caller
-            self._context.run(give, what)
+            self._context.copy().run(give, what)
         except Exception as error:
             # mostly because its stream has just ended, and knows better why: let it say so
             self._input_refused = True
