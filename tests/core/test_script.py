@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a voice can be expected to have spoken, of a text that is still being written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, strategies as st
+
+from livekit_fallback.core.script import Script
+
+SENTENCE = "The table is booked for seven. "
+NEXT = "Is there anything else?"
+
+
+def script_of(*pieces: str) -> Script:
+    script = Script()
+    for piece in pieces:
+        script.push(piece)
+    return script
+
+
+def tokens(text: str) -> list[str]:
+    return [text[i : i + 3] for i in range(0, len(text), 3)]
+
+
+# --- what was handed over ----------------------------------------------------------------------
+
+
+def test_text_is_kept_as_it_was_handed_over():
+    """The next voice is given the same pieces, flushes included, in the same order."""
+    script = script_of("Hel", "lo ")
+    script.flush()
+    script.push("there")
+
+    assert script.pieces == ["Hel", "lo ", None, "there"]
+    assert script.text == "Hello there"
+
+
+@pytest.mark.parametrize("pieces", [[], [""], [" ", "\n", "\t "]])
+def test_whitespace_is_nothing_to_speak(pieces):
+    """A reply of blanks is blank, flushed or ended as it may be."""
+    script = script_of(*pieces)
+    script.flush()
+    script.end()
+
+    assert script.is_blank
+    assert not script.is_speakable
+
+
+def test_one_letter_is_something_to_speak():
+    """Blank until the first character that is not, and never blank again."""
+    script = script_of(" ", "a", " ")
+
+    assert not script.is_blank
+
+
+def test_beginning_is_a_short_text_of_its_own():
+    """A probe asks for little: the first words, without markup, and nothing to wait for."""
+    script = script_of('<speed ratio="2"/>The  table\n', "is booked for ", "seven.")
+
+    sample = script.beginning(19)
+
+    assert sample is not None
+    assert sample.text == "The table is booked"
+    assert sample.ended
+    assert sample.is_speakable
+    assert not script.ended
+
+
+@pytest.mark.parametrize("text", ["", " \n", "<break time='3s'/>", "- - -", "..."])
+def test_nothing_to_speak_has_no_beginning(text):
+    """A voice that is probed with silence could never prove itself."""
+    assert script_of(text).beginning(80) is None
+
+
+# --- when the clock may start ------------------------------------------------------------------
+
+
+def test_half_a_sentence_is_not_owed():
+    """A voice has to see how a sentence ends before it can speak it."""
+    script = script_of("The table is booked for seven and the terrace")
+
+    assert not script.is_speakable
+    assert not script.is_owed(0.0)
+
+
+def test_whole_sentence_is_speakable_once_the_next_has_begun():
+    """Tokenizers believe in the end of a sentence when they see the beginning of the next."""
+    script = script_of(SENTENCE)
+    assert not script.is_speakable
+
+    script.push(NEXT)
+    assert script.is_speakable
+
+
+def test_sentence_is_found_across_pieces():
+    """Language models write in tokens that end anywhere."""
+    whole, pieces = script_of(SENTENCE + NEXT), script_of(*tokens(SENTENCE + NEXT))
+
+    assert whole.is_speakable
+    assert pieces.is_speakable
+
+
+CUTS: dict[str, Callable[[str], list[str]]] = {
+    "whole": lambda text: [text],
+    "tokens": tokens,
+    "where the first ends": lambda text: [text[:95], text[95:]],
+}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS.keys())
+def test_every_further_sentence_is_added(cut):
+    """After the first sentence the next ones are found too, each when its successor has begun."""
+    first, second = "A" * 80 + ". ", "B" * 40 + ". "
+    one, two = script_of(*cut(first + second)), script_of(*cut(first + second + "C" * 12))
+
+    assert (one.is_owed(1.99), one.is_owed(2.1)) == (True, False)
+    assert (two.is_owed(2.99), two.is_owed(3.1)) == (True, False)
+
+
+WORDS = [
+    "table ",
+    "Is ",
+    "closed. ",
+    "closed",
+    '!" ',
+    "? ",
+    "Dr. ",
+    "あ",
+    "い。",
+    "\n",
+    "7",
+    "<b> ",
+]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=40), st.randoms(use_true_random=False))
+def test_pieces_make_no_difference(words, random):
+    """However the text is cut into tokens, the same part of it is speakable and missing."""
+    text = "".join(words)
+    pieces: list[str] = []
+    while rest := text[len("".join(pieces)) :]:
+        pieces.append(rest[: random.randint(1, 9)])
+
+    whole, cut = script_of(text), script_of(*pieces)
+
+    assert cut.text == text
+    assert cut.is_speakable == whole.is_speakable
+    assert cut.unspoken(0.0) == whole.unspoken(0.0)
+    assert [cut.is_owed(t / 4) for t in range(12)] == [whole.is_owed(t / 4) for t in range(12)]
+
+
+def test_very_short_sentence_waits_for_more():
+    """Voices gather short sentences: "Certainly." alone is not spoken yet."""
+    assert not script_of("Certainly. ", "And the terrace is open").is_speakable
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your appointment is with Dr. Hendrickson, and it",
+        "Please bring the form No. Twelve, and if you can",
+        "You will meet J. R. Hendrickson at the entrance o",
+        "The book costs 19. Euro is what they take, but th",
+        "That is what the ministry... of course would have",
+        "Write to booking@example.com. or call us on Sunday",
+        "The following: 1. Breakfast 2. Lunch 3. Dinner and",
+    ],
+)
+def test_stop_that_may_be_no_end_is_not_taken_for_one(text):
+    """Abbreviations, initials and numbers: being late only gives a voice more time."""
+    assert not script_of(*tokens(text)).is_speakable
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'He said: "The table is booked." Then he left us.',
+        "Is the large terrace closed? Unfortunately it is.",
+        "The large terrace is closed!\nUnfortunately it is.",
+        "今日は天気がとてもいいですね、散歩に行きましょうか。それから夕食を食べに行きましょう。",
+    ],
+)
+def test_sentences_end_in_many_ways(text):
+    """Quotes, questions, exclamations, line breaks, and languages without spaces."""
+    assert script_of(*tokens(text)).is_speakable
+
+
+@pytest.mark.parametrize("finish", [Script.flush, Script.end])
+def test_flush_and_end_make_everything_speakable(finish):
+    """Nothing more is to be waited for, so even half a sentence is owed."""
+    script = script_of("Sure")
+    finish(script)
+
+    assert script.is_speakable
+    assert script.is_owed(0.0)
+
+
+@pytest.mark.parametrize("text", ["Sure", "...", "7", "<break time='3s'/>", "[laughs]"])
+def test_ended_text_starts_the_clock_whatever_it_is(text):
+    """A voice that was given anything at all owes its audio, or its end; it may not hang."""
+    script = script_of(text)
+    script.end()
+
+    assert script.is_blank or script.is_speakable
+
+
+def test_text_after_a_flush_is_looked_at_by_itself():
+    """What was flushed is counted once; the next sentence needs its own end."""
+    script = script_of("Sure")
+    script.flush()
+    script.push(" and the terrace is open")
+    owed_before = script.is_owed(1.0)
+    script.push(" until eleven o'clock tonight. And then")
+    script.push(" it closes for the winter, sadly.")
+
+    assert not owed_before
+    assert script.is_owed(1.0)
+
+
+# --- how much is owed --------------------------------------------------------------------------
+
+
+def test_voice_that_spoke_too_little_owes_more():
+    """Audio shorter than anybody could speak the text in cannot hold it."""
+    script = script_of(SENTENCE, NEXT)
+
+    assert script.is_owed(0.5)
+
+
+def test_voice_that_spoke_all_sentences_waits_for_the_writer():
+    """While the language model thinks, a voice that has spoken everything owes nothing."""
+    script = script_of(SENTENCE, NEXT)
+
+    assert not script.is_owed(2.5)
+
+
+def test_voice_owes_its_end_once_the_text_has_ended():
+    """After the end of the text a voice has to speak on or to end; silence is a stall."""
+    script = script_of(SENTENCE)
+    script.end()
+
+    assert script.is_owed(1000.0)
+
+
+def test_unspoken_text_is_estimated_from_the_audio():
+    """At an ordinary pace 48 letters take three to four seconds; never less than 0 is missing."""
+    script = script_of("word " * 12)
+
+    assert script.unspoken(0.0) == 48.0
+    assert 18.0 <= script.unspoken(2.0) <= 28.0
+    assert script.unspoken(5.0) == 0.0
+
+
+@pytest.mark.parametrize("markup", ['<emotion value="happy"/>', "[laughs]", "   \n  "])
+def test_markup_and_white_space_are_not_spoken(markup):
+    """What a voice does not pronounce takes no time, so it is not counted as owed or missing."""
+    plain, marked = script_of("word " * 10), script_of(f"{markup}word " * 10)
+    for script in (plain, marked):
+        script.flush()
+
+    assert marked.unspoken(0.0) == plain.unspoken(0.0)
+    assert [marked.is_owed(t) for t in (0.5, 1.5)] == [plain.is_owed(t) for t in (0.5, 1.5)]
+
+
+def test_audio_that_cannot_hold_its_text_is_cut_short():
+    """Not even a voice at double speed speaks 200 letters in two seconds; ten are plenty."""
+    script = script_of("word " * 30, "and half a sentence that nobody has ended yet" * 2)
+
+    assert script.is_cut_short(2.0)
+    assert not script.is_cut_short(10.0)
+
+
+@pytest.mark.parametrize("text", ["", " ", "Yes.", "Sure, go on!", "<break time='3s'/>"])
+def test_short_text_is_never_called_cut_short(text):
+    """Single words are spoken at any speed, and nothing at all takes no time."""
+    script = script_of(text)
+    script.end()
+
+    assert not script.is_cut_short(0.0)
+
+
+@given(
+    st.lists(st.sampled_from(["a", "word ", "Dr. ", "End. ", "Ok! ", '?" ', "\n", "", None])),
+    st.floats(0, 100),
+)
+def test_speakable_text_only_ever_grows(pieces, audio):
+    """Owing is not taken back: what a voice could speak it can still speak later."""
+    script = Script()
+    was_speakable = was_owed = False
+    for piece in pieces:
+        if piece is None:
+            script.flush()
+        else:
+            script.push(piece)
+        assert script.is_speakable >= was_speakable
+        assert script.is_owed(audio) >= was_owed
+        assert script.is_speakable <= (not script.is_blank)
+        was_speakable, was_owed = script.is_speakable, script.is_owed(audio)

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A request walks down a chain while anything happens around it: what may come next, always.
+
+The chain's health is shared, so the walk meets probes, failures and recoveries of other requests.
+Its follower keeps a naive note of whom it has asked in this pass and who refused for good.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from livekit_fallback.core.health import HealthBook
+from livekit_fallback.core.outcome import CANCELLED, FailureKind, Outcome
+from livekit_fallback.core.walk import Try, Wait
+from tests.support.outcomes import SERVED, failed
+from tests.support.walks import ALMOST_ONE, Walked, new_book
+
+TOTAL = 6.0
+SCRAP = 0.1  # of a budget; no longer worth a try
+APART = 0.1  # seconds between two requests to one provider, retries apart
+SLACK = 1e-5  # of floating point
+
+draws = st.sampled_from([0.0, 0.3, 0.999, ALMOST_ONE])
+kinds = st.sampled_from(FailureKind)
+seconds = st.sampled_from([0.0, 0.05, 0.7, 2.5])
+
+
+class Follower:
+    """One request, and what it may and may not do next."""
+
+    def __init__(self, walked: Walked, size: int, total: float | None, max_retry: int) -> None:
+        self.walked, self.size, self.total, self.max_retry = walked, size, total, max_retry
+        self.asked_at: dict[int, float] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        self.step: Try | None = None
+        self.over = False
+        self.deadline: float | None = None
+        self.owed = False
+        self.asked: list[int] = []  # in this pass, retries included
+        self.refused: set[int] = set()
+        self.retry: int | None = None  # whom it must ask again before the next one
+        self.paused = False
+
+    def go_on(self) -> None:
+        left = self.not_yet_asked()
+        step = self.walked.next()
+        if step is None:
+            self.must_be_over()
+        elif isinstance(step, Wait):
+            self.may_wait(step.seconds)
+        else:
+            self.may_ask(step, left)
+
+    def not_yet_asked(self) -> list[int]:
+        order = self.walked.book.order(self.walked.now)
+        return [i for i in order if i not in self.refused and i not in self.asked]
+
+    def must_be_over(self) -> None:
+        spent = self.deadline is not None and self.walked.now > self.deadline - SCRAP
+        assert spent or len(self.refused) == self.size
+        self.over = True
+
+    def may_wait(self, seconds: float) -> None:
+        assert seconds >= 0.0
+        if self.retry is not None:
+            assert not self.paused, "two waits before one retry"
+            self.paused = True
+        elif left := self.not_yet_asked():
+            assert self.walked.now - self.asked_at[left[0]] < APART, "a wait without a reason"
+            assert seconds <= APART + SLACK
+        else:
+            self.asked.clear()
+        self.walked.now += seconds
+        assert self.deadline is None or self.walked.now < self.deadline
+
+    def may_ask(self, step: Try, left: list[int]) -> None:
+        assert self.deadline is None or self.walked.now < self.deadline
+        assert step.provider == step.permit.provider
+        assert step.provider not in self.refused, "asked again though it refused for good"
+        if self.retry is None:
+            assert step.provider == left.pop(0), "not the best of those not yet asked"
+            since = self.walked.now - self.asked_at.get(step.provider, -math.inf)
+            assert since >= APART - SLACK, "a busy loop"
+        else:
+            assert step.provider == self.retry
+            assert self.asked.count(self.retry) <= self.max_retry
+        assert step.is_last == (not left)
+        self.asked.append(step.provider)
+        self.asked_at[step.provider] = self.walked.now
+        self.retry, self.paused = None, False
+        self.step = step
+
+    def owe(self) -> float | None:
+        """Let output be owed now; return until when."""
+        assert self.step is not None
+        self.start()
+        due = self.walked.walk.first_output_due(self.step, self.walked.now)
+        if self.deadline is not None:
+            assert due is not None
+            assert due <= self.deadline
+        return due
+
+    def start(self) -> None:
+        if not self.owed:
+            self.owed = True
+            self.deadline = None if self.total is None else self.walked.now + self.total
+
+    def fail(self, kind: FailureKind, *, timed_out: bool) -> None:
+        assert self.step is not None
+        step, self.step = self.step, None
+        self.start()
+        self.walked.fail(step, kind, timed_out=timed_out)
+        if kind in (FailureKind.AUTH, FailureKind.REQUEST):
+            self.refused.add(step.provider)
+        elif kind is FailureKind.TRANSIENT and not timed_out:
+            retries = self.asked.count(step.provider) - 1
+            self.retry = step.provider if retries < self.max_retry else None
+
+
+class WalkMachine(RuleBasedStateMachine):
+    """Asks, fails, serves, is cancelled, and other requests do the same beside it."""
+
+    @initialize(
+        size=st.integers(1, 4),
+        total=st.sampled_from([None, TOTAL]),
+        attempt_timeout=st.sampled_from([None, 2.0]),
+        max_retry=st.integers(0, 2),
+        retry_interval=st.sampled_from([0.0, 0.5]),
+        draw=draws,
+        live=st.booleans(),
+        sticky=st.booleans(),
+    )
+    def start_walking(
+        self,
+        size: int,
+        total: float | None,
+        attempt_timeout: float | None,
+        max_retry: int,
+        retry_interval: float,
+        draw: float,
+        live: bool,
+        sticky: bool,
+    ) -> None:
+        self.book: HealthBook = new_book(size, live_probe=live, sticky=sticky)
+        walked = Walked(
+            size,
+            attempt_timeout=attempt_timeout,
+            max_retry=max_retry,
+            total=total,
+            retry_interval=retry_interval,
+            draw=draw,
+            book=self.book,
+        )
+        self.me = Follower(walked, size, total, max_retry)
+
+    @rule()
+    def go_on(self) -> None:
+        if self.me.step is None and not self.me.over:
+            self.me.go_on()
+
+    @rule(kind=kinds, after=seconds)
+    def attempt_fails(self, kind: FailureKind, after: float) -> None:
+        if self.me.step is not None:
+            self.me.walked.now += after
+            self.me.fail(kind, timed_out=False)
+
+    @rule()
+    def attempt_hangs(self) -> None:
+        if self.me.step is None:
+            return
+        due = self.me.owe()
+        if due is not None:
+            self.me.walked.now = max(due, self.me.walked.now)
+            self.me.fail(FailureKind.TRANSIENT, timed_out=True)
+
+    @rule(after=seconds)
+    def attempt_serves(self, after: float) -> None:
+        if self.me.step is None:
+            return
+        self.me.walked.now += after
+        self.book.mark_served(self.me.step.provider)
+        self.me.walked.serve(self.me.step)
+        self.me.begin()
+
+    @rule()
+    def caller_interrupts_and_speaks_again(self) -> None:
+        if self.me.step is not None:
+            self.book.record(self.me.step.permit, CANCELLED, self.me.walked.now)
+        self.me.walked.walk.restart()
+        self.me.begin()
+
+    @rule(provider=st.integers(0, 3), outcome=st.sampled_from([SERVED, CANCELLED, failed()]))
+    def another_request_reports(self, provider: int, outcome: Outcome) -> None:
+        now = self.me.walked.now
+        permit = self.book.acquire(provider % len(self.book), now)
+        self.book.record(permit, outcome, now)
+
+    @rule(after=seconds)
+    def time_passes(self, after: float) -> None:
+        self.me.walked.now += after
+
+    @invariant()
+    def health_is_asked_about_everybody(self) -> None:
+        assert sorted(self.book.order(self.me.walked.now)) == list(range(self.me.size))
+
+
+TestWalkMachine = WalkMachine.TestCase
+TestWalkMachine.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("retry_interval", [0.0, 0.5, 100.0])
+@given(
+    size=st.integers(1, 4),
+    max_retry=st.integers(0, 3),
+    fates=st.lists(st.tuples(kinds, seconds), min_size=1, max_size=20),
+    draw=draws,
+)
+@settings(max_examples=30)
+def test_every_walk_ends_within_its_budget(retry_interval, size, max_retry, fates, draw):
+    """Whatever fails, how fast, how often: a bounded number of attempts, and no late one."""
+    walked = Walked(
+        size, total=TOTAL, max_retry=max_retry, retry_interval=retry_interval, draw=draw
+    )
+    began, made = walked.now, 0
+
+    def fail(step: Try) -> None:
+        nonlocal made
+        assert walked.now < began + fates[0][1] + TOTAL
+        kind, after = fates[made % len(fates)]
+        made += 1
+        walked.fail(step, kind, after=after)
+
+    asked = walked.fail_until_exhausted(fail, limit=2 * 4 * size * int(TOTAL / SCRAP) * 2)
+
+    assert set(asked) == set(range(size)) or walked.now >= began + TOTAL - SCRAP

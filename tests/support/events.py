@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events as adapters send them, for tests of their subscribers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from livekit.agents import APIStatusError
+
+from livekit_fallback import (
+    AllProvidersFailedError,
+    AttemptReport,
+    ExhaustedEvent,
+    FailoverEvent,
+    OutputLostEvent,
+    RecoveryEvent,
+)
+from livekit_fallback.core.outcome import FailureKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WHEN = 1_750_000_000.25
+SECRET = "the caller's card number is 4711"  # what no line may show outside lk.pii.*
+
+
+def broken() -> APIStatusError:
+    """What a provider raised, quoting the caller."""
+    return APIStatusError(SECRET, status_code=503, body=SECRET)
+
+
+def failover(**changes: Any) -> FailoverEvent:
+    """The primary answered 503."""
+    fields: dict[str, Any] = {
+        "component": "llm",
+        "request_id": "req_1",
+        "from_provider": "openai",
+        "to_provider": "groq",
+        "reason": "http_503",
+        "elapsed": 2.5,
+        "attempt": 1,
+        "error": broken(),
+        "timestamp": WHEN,
+    }
+    return FailoverEvent(**{**fields, **changes})
+
+
+def recovery() -> RecoveryEvent:
+    """The primary serves again."""
+    return RecoveryEvent(
+        component="llm",
+        request_id="req_2",
+        provider="openai",
+        from_provider="groq",
+        down_for=12.0,
+        timestamp=WHEN,
+    )
+
+
+def exhausted() -> ExhaustedEvent:
+    """Nobody served."""
+    report = AttemptReport(
+        provider="openai",
+        kind=FailureKind.TRANSIENT,
+        reason="http_503",
+        status_code=503,
+        request_id=None,
+        body=SECRET,
+        duration=0.5,
+        error=broken(),
+    )
+    error = AllProvidersFailedError("llm", [report], duration=12.0)
+    return ExhaustedEvent(
+        component="llm", request_id="req_3", elapsed=12.0, attempts=1, error=error, timestamp=WHEN
+    )
+
+
+def output_lost() -> OutputLostEvent:
+    """An answer broke off."""
+    return OutputLostEvent(
+        component="llm",
+        request_id="req_4",
+        provider="openai",
+        reason="stall",
+        delivered=17.0,
+        lost=None,
+        error=broken(),
+        timestamp=WHEN,
+    )
+
+
+ALL: dict[str, Callable[[], Any]] = {
+    "failover": failover,
+    "recovery": recovery,
+    "exhausted": exhausted,
+    "output_lost": output_lost,
+}

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The event objects: LiveKit's own kind where LiveKit has one, and complete."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, get_args
+
+import pytest
+from livekit.agents import llm as lk_llm, stt as lk_stt, tts as lk_tts
+
+from livekit_fallback import (
+    ExhaustedEvent,
+    FailoverEvent,
+    FallbackLLM,
+    FallbackSTT,
+    FallbackTTS,
+    LLMAvailabilityChangedEvent,
+    OutputLostEvent,
+    RecoveryEvent,
+    STTAvailabilityChangedEvent,
+    TTSAvailabilityChangedEvent,
+)
+from livekit_fallback.events import Component, EventName, default_observers
+from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS
+
+OWN = [FailoverEvent, RecoveryEvent, ExhaustedEvent, OutputLostEvent]
+AVAILABILITY: dict[str, tuple[Any, Any]] = {
+    "llm": (LLMAvailabilityChangedEvent, lk_llm.AvailabilityChangedEvent),
+    "stt": (STTAvailabilityChangedEvent, lk_stt.AvailabilityChangedEvent),
+    "tts": (TTSAvailabilityChangedEvent, lk_tts.AvailabilityChangedEvent),
+}
+
+each_component = pytest.mark.parametrize("component", AVAILABILITY)
+
+
+def field_names(event: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(event)}
+
+
+@pytest.mark.parametrize("event", OWN)
+def test_every_event_says_where_and_when(event):
+    """Component, request and time are on every event, so that streams of them can be merged."""
+    assert {"component", "request_id", "timestamp"} <= field_names(event)
+
+
+def test_failover_says_from_to_why_and_after_how_long():
+    """One event is enough to tell what happened, without looking anything up."""
+    wanted = {"from_provider", "to_provider", "reason", "elapsed", "attempt", "error"}
+
+    assert wanted <= field_names(FailoverEvent)
+
+
+@pytest.mark.parametrize("event", OWN)
+def test_event_cannot_be_changed_by_a_subscriber(event):
+    """All subscribers receive the same object, so none may change it."""
+    assert event.__dataclass_params__.frozen
+
+
+@each_component
+def test_availability_event_is_livekits_own_kind(component):
+    """Handlers written for LiveKit's adapters keep working: same class, same two fields."""
+    ours, livekits = AVAILABILITY[component]
+    provider = object()
+
+    event = ours(provider, False)
+
+    assert isinstance(event, livekits)
+    assert getattr(event, component) is provider
+    assert event.available is False
+
+
+@each_component
+def test_availability_event_says_more_than_livekits(component):
+    """Who, in which state, why, for how long, and the exception behind it."""
+    event = AVAILABILITY[component][0](
+        object(), True, provider="openai", state="healthy", down_for=3.0, timestamp=7.0
+    )
+
+    assert (event.provider, event.state, event.down_for) == ("openai", "healthy", 3.0)
+    assert (event.reason, event.error, event.timestamp) == ("", None, 7.0)
+
+
+def test_event_names_are_those_of_every_adapter():
+    """What the types promise can be subscribed to."""
+    assert set(get_args(EventName)) == {"failover", "recovery", "exhausted", "output_lost"}
+    assert set(get_args(Component)) == set(AVAILABILITY)
+
+
+def test_default_observers_are_shown_every_new_adapter():
+    """A subscriber that is registered once sees all adapters made afterwards."""
+    shown: list[Any] = []
+    default_observers.append(shown.append)
+    try:
+        made = [FallbackLLM([ScriptedLLM()]), FallbackSTT([ScriptedSTT()])]
+    finally:
+        default_observers.remove(shown.append)
+    FallbackTTS([ScriptedTTS()])
+
+    assert shown == made

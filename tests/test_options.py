@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option: its defaults, its range, its error, and the names users bring along."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from livekit.agents import llm as lk_llm, stt as lk_stt, tts as lk_tts
+
+from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS, Provider
+from livekit_fallback.core.walk import Limits
+from livekit_fallback.options import (
+    LLM_DEFAULTS,
+    STT_DEFAULTS,
+    TTS_DEFAULTS,
+    LLMOptions,
+    ProviderOptions,
+    STTOptions,
+    TTSOptions,
+    limits,
+    resolved,
+    validated,
+)
+from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFINITIONS: dict[type[Any], Any] = {
+    LLMOptions: LLM_DEFAULTS,
+    STTOptions: STT_DEFAULTS,
+    TTSOptions: TTS_DEFAULTS,
+    ProviderOptions: None,
+}
+
+NOT_NUMBERS = ["1", math.nan, -math.inf, True, [], (1,)]
+
+#: what is allowed, in words -> (values that are, values that are not)
+RANGES: dict[str, tuple[list[Any], list[Any]]] = {
+    "a number of seconds greater than 0, or None for no limit": (
+        [None, 0.001, 1, 2.5, 1e6],
+        [0, 0.0, -0.1, -1, *NOT_NUMBERS],
+    ),
+    "a number of seconds, 0 or more": ([0, 0.0, 0.5, 300], [-0.001, -1, None, *NOT_NUMBERS]),
+    "a whole number, 0 or more": ([0, 1, 10], [-1, 1.0, 0.5, None, math.inf, *NOT_NUMBERS]),
+    "'replay' or 'live'": (["replay", "live"], ["ping", "Replay", "", None, True, 1]),
+    "True or False": ([True, False], [0, 1, "true", None]),
+}
+
+TIMEOUT, SECONDS, COUNT, PROBE, SWITCH = RANGES
+OPTIONS = {
+    "attempt_timeout": TIMEOUT,
+    "stall_timeout": TIMEOUT,
+    "total_timeout": TIMEOUT,
+    "retry_interval": SECONDS,
+    "temporary_disable_sec": SECONDS,
+    "max_disable_sec": SECONDS,
+    "replay_buffer_sec": SECONDS,
+    "max_retry": COUNT,
+    "max_retry_per_llm": COUNT,
+    "max_retry_per_stt": COUNT,
+    "max_retry_per_tts": COUNT,
+    "probe": PROBE,
+    "sticky": SWITCH,
+    "retry_on_chunk_sent": SWITCH,
+}
+EVERYWHERE = [
+    (definition, name) for definition in DEFINITIONS for name in definition.__annotations__
+]
+
+each_option = pytest.mark.parametrize(("definition", "name"), EVERYWHERE)
+
+ADAPTERS: dict[str, tuple[Callable[..., Any], Callable[[], Any]]] = {
+    "llm": (FallbackLLM, ScriptedLLM),
+    "stt": (FallbackSTT, ScriptedSTT),
+    "tts": (FallbackTTS, ScriptedTTS),
+}
+each_adapter = pytest.mark.parametrize("component", ADAPTERS)
+
+
+def new_adapter(component: str, **keywords: Any) -> Any:
+    """An adapter over two fakes."""
+    adapter, fake = ADAPTERS[component]
+    return adapter([fake(), fake()], **keywords)
+
+
+# --- values ------------------------------------------------------------------------------------
+
+
+def test_no_option_is_left_untested():
+    """An option that is added needs its range here."""
+    assert {name for _, name in EVERYWHERE} == set(OPTIONS)
+
+
+@each_option
+def test_value_in_range_is_taken_as_it_is(definition, name):
+    """What is allowed is kept, whole numbers of seconds included."""
+    allowed, _ = RANGES[OPTIONS[name]]
+
+    assert [validated(definition, {name: value})[name] for value in allowed] == allowed
+
+
+@each_option
+def test_wrong_value_names_the_option_the_value_and_what_is_allowed(definition, name):
+    """The error can be acted upon without looking anything up."""
+    for value in RANGES[OPTIONS[name]][1]:
+        with pytest.raises(ValueError, match=rf"^{name}=") as caught:
+            validated(definition, {name: value})
+        assert str(caught.value) == f"{name}={value!r}: must be {OPTIONS[name]}"
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS)
+@pytest.mark.parametrize("name", ["atempt_timeout", "timeout", "", 7])
+def test_unknown_option_is_refused_with_the_known_ones(definition, name):
+    """A typing mistake must not become a default."""
+    with pytest.raises(ValueError, match=f"unknown option {name}=") as caught:
+        validated(definition, {name: 5})
+
+    for known in definition.__annotations__:
+        assert known in str(caught.value)
+
+
+@each_adapter
+def test_options_of_another_component_are_refused(component):
+    """`max_retry_per_tts` on a language model would silently do nothing."""
+    others = set(ADAPTERS) - {component}
+
+    for other in others:
+        with pytest.raises(ValueError, match=f"unknown option max_retry_per_{other}=1"):
+            new_adapter(component, **{f"max_retry_per_{other}": 1})
+
+
+def test_error_does_not_drag_its_machinery_along():
+    """Users see one ValueError, not the validation library's own behind it."""
+    with pytest.raises(ValueError, match="sticky") as caught:
+        validated(LLMOptions, {"sticky": 1})
+
+    assert type(caught.value) is ValueError
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@each_adapter
+def test_adapter_validates_its_keywords_and_its_options_alike(component):
+    """A wrong value fails at construction, however it was given."""
+    with pytest.raises(ValueError, match=r"total_timeout=-1: must be"):
+        new_adapter(component, total_timeout=-1)
+    with pytest.raises(ValueError, match=r"total_timeout=-1: must be"):
+        new_adapter(component, options={"total_timeout": -1})
+
+
+def test_provider_validates_its_overrides():
+    """A wrong override fails where it is written, not when the adapter is made."""
+    with pytest.raises(ValueError, match=r"max_retry=-1: must be a whole number, 0 or more"):
+        Provider(ScriptedLLM(), max_retry=-1)
+    with pytest.raises(ValueError, match="unknown option total_timeout=3"):
+        Provider(ScriptedLLM(), total_timeout=3)  # type: ignore[call-arg]
+
+
+# --- defaults ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("definition", [LLMOptions, STTOptions, TTSOptions])
+def test_every_option_has_a_default_within_its_range(definition):
+    """An adapter without a single keyword is fully configured."""
+    defaults = DEFINITIONS[definition]
+
+    assert set(defaults) == set(definition.__annotations__)
+    assert validated(definition, defaults) == defaults
+
+
+@pytest.mark.parametrize("defaults", [LLM_DEFAULTS, STT_DEFAULTS, TTS_DEFAULTS])
+def test_defaults_are_those_of_a_phone_call(defaults):
+    """Seconds, not tens of seconds; and the budget leaves room for more than one attempt."""
+    assert defaults["attempt_timeout"] <= 5.0
+    assert defaults["total_timeout"] <= 15.0
+    assert defaults["total_timeout"] >= 2 * defaults["attempt_timeout"]
+
+
+def test_keywords_win_over_options_and_options_over_defaults():
+    """`options=` is for what is shared, keywords for what is special."""
+    result = resolved(
+        LLMOptions, LLM_DEFAULTS, {"sticky": True, "total_timeout": 20.0}, {"total_timeout": 9.0}
+    )
+
+    assert result == {**LLM_DEFAULTS, "sticky": True, "total_timeout": 9.0}
+
+
+def test_resolving_changes_neither_defaults_nor_what_was_given():
+    """Adapters made one after the other do not configure each other."""
+    before, given = dict(LLM_DEFAULTS), {"sticky": True}
+
+    resolved(LLMOptions, LLM_DEFAULTS, given, {"total_timeout": 1.0})["probe"] = "live"
+
+    assert dict(LLM_DEFAULTS) == before
+    assert given == {"sticky": True}
+    assert resolved(LLMOptions, LLM_DEFAULTS, None, {}) == before
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({}, Limits(2.5, 2.0, 3)),
+        ({"attempt_timeout": 1.0}, Limits(1.0, 2.0, 3)),
+        ({"attempt_timeout": None, "stall_timeout": None}, Limits(None, None, 3)),
+        ({"max_retry": 0}, Limits(2.5, 2.0, 0)),
+    ],
+)
+def test_provider_overrides_win_over_the_adapter(overrides, expected):
+    """What is special about one provider holds for it alone; `None` and 0 are values too."""
+    options = {**LLM_DEFAULTS, "max_retry_per_llm": 3}
+
+    assert limits(options, overrides, "llm") == expected
+
+
+# --- names that users know ---------------------------------------------------------------------
+
+LIVEKITS: dict[str, type[Any]] = {
+    "llm": lk_llm.FallbackAdapter,
+    "stt": lk_stt.FallbackAdapter,
+    "tts": lk_tts.FallbackAdapter,
+}
+
+
+def livekit_arguments(component: str) -> dict[str, Any]:
+    """LiveKit's own parameters, with LiveKit's own defaults as far as there are any."""
+    parameters = inspect.signature(LIVEKITS[component]).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+@each_adapter
+def test_livekits_parameters_keep_working(component):
+    """Changing the import is the whole migration: each name of LiveKit's adapter is taken."""
+    arguments = livekit_arguments(component)
+    assert arguments
+
+    for name, value in arguments.items():
+        assert new_adapter(component, **{name: value}) is not None
+    assert new_adapter(component, **arguments) is not None
+
+
+@each_adapter
+def test_list_may_be_given_by_livekits_name(component):
+    """`FallbackAdapter(llm=[...])` migrates like `FallbackAdapter([...])`."""
+    adapter, fake = ADAPTERS[component]
+
+    assert isinstance(adapter(**{component: [fake()]}), adapter)  # type: ignore[arg-type]
+
+
+def test_livekits_vad_and_sample_rate_are_taken():
+    """The two parameters that are more than numbers are taken with real values."""
+    recogniser = FallbackSTT([ScriptedSTT(streaming=False)], vad=ScriptedVAD())
+    voice = FallbackTTS([ScriptedTTS()], sample_rate=16_000)
+
+    assert recogniser.capabilities.streaming
+    assert voice.sample_rate == 16_000
+
+
+@each_adapter
+def test_videosdks_cool_down_name_is_taken(component):
+    """`temporary_disable_sec` is VideoSDK's name for how long a failed provider rests."""
+    assert new_adapter(component, temporary_disable_sec=30) is not None

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The list of providers: what may be in it, and what each is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from livekit.agents import llm as lk_llm
+
+from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS, Provider
+from livekit_fallback.core.walk import Limits
+from livekit_fallback.provider import Member, named_providers
+from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS
+
+
+def plugin_llm(vendor: str) -> ScriptedLLM:
+    """A language model whose class lives where the vendor's LiveKit plugin would."""
+    module = f"livekit.plugins.{vendor}.llm"
+    kind: type[ScriptedLLM] = type("LLM", (ScriptedLLM,), {"__module__": module})
+    return kind()
+
+
+def names(*providers: Any) -> list[str]:
+    return list(named_providers(list(providers), lk_llm.LLM, "llm"))
+
+
+# --- what is refused ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("adapter", [FallbackLLM, FallbackSTT, FallbackTTS])
+def test_empty_list_is_refused(adapter):
+    """An adapter without providers could only fail."""
+    with pytest.raises(ValueError, match=r"=\[\]: must hold at least one provider"):
+        adapter([])
+
+
+@pytest.mark.parametrize("given", [None, "openai", 5, {"a": 1}, iter([])])
+def test_anything_but_a_list_is_refused(given):
+    """A lone name or an exhausted generator is a mistake, and is said to be one."""
+    with pytest.raises(ValueError, match=r"llm=.*: must be a list of providers, best first"):
+        FallbackLLM(given)
+
+
+def test_lone_provider_instead_of_a_list_is_refused():
+    """Forgetting the brackets is the commonest of these mistakes."""
+    with pytest.raises(ValueError, match="must be a list of providers"):
+        FallbackLLM(ScriptedLLM())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("adapter", "wrong", "expected"),
+    [
+        (FallbackLLM, ScriptedTTS(name="voice"), r"LLM$"),
+        (FallbackSTT, ScriptedLLM(name="voice"), r"STT$"),
+        (FallbackTTS, ScriptedSTT(name="voice"), r"TTS$"),
+        (FallbackLLM, Provider(ScriptedTTS(name="voice")), r"LLM$"),
+        (FallbackLLM, Provider(Provider(ScriptedLLM(name="voice"))), r"LLM$"),
+        (FallbackLLM, ScriptedLLM, r"LLM$"),
+        (FallbackLLM, "openai/gpt-4.1", r"LLM$"),
+        (FallbackLLM, None, r"LLM$"),
+    ],
+)
+def test_provider_of_the_wrong_kind_is_refused(adapter, wrong, expected):
+    """The error names what was given and the LiveKit class that is expected."""
+    kind = {FallbackLLM: ScriptedLLM, FallbackSTT: ScriptedSTT, FallbackTTS: ScriptedTTS}[adapter]
+
+    with pytest.raises(ValueError, match=rf"must be a livekit\.agents\..*{expected}"):
+        adapter([kind(), wrong])
+
+
+def test_instance_twice_is_refused():
+    """A backup that is the primary again protects nobody."""
+    model = ScriptedLLM()
+
+    for again in (model, Provider(model, name="other")):
+        with pytest.raises(ValueError, match="must not be in the list twice"):
+            FallbackLLM([model, again])
+
+
+def test_name_twice_is_refused():
+    """Events and metrics tell providers apart by name."""
+    with pytest.raises(ValueError, match=r"name='x': must belong to one provider of llm"):
+        FallbackLLM([Provider(ScriptedLLM(), name="x"), Provider(ScriptedLLM(), name="x")])
+
+
+@pytest.mark.parametrize("name", ["", " ", "\n\t", 5, b"openai", ["a"]])
+def test_name_that_is_no_readable_text_is_refused(name):
+    """A name appears in events, logs and metrics, so it has to be one."""
+    with pytest.raises(ValueError, match=r"^name=.*must be a text that is not blank, or None"):
+        Provider(ScriptedLLM(), name=name)
+
+
+def test_voices_with_different_channel_counts_are_refused():
+    """Mono and stereo cannot take turns within one reply."""
+    with pytest.raises(ValueError, match="channel"):
+        FallbackTTS([ScriptedTTS(), ScriptedTTS(num_channels=2)])
+
+
+def test_batch_recogniser_without_vad_is_refused():
+    """A recogniser that cannot stream needs a detector that cuts the audio into utterances."""
+    with pytest.raises(ValueError, match="vad"):
+        FallbackSTT([ScriptedSTT(), ScriptedSTT(streaming=False)])
+
+
+# --- names -------------------------------------------------------------------------------------
+
+
+def test_plugins_are_called_by_their_vendor():
+    """`livekit.plugins.openai.llm.LLM` is "openai" in every event."""
+    assert names(plugin_llm("openai"), plugin_llm("groq")) == ["openai", "groq"]
+
+
+def test_other_classes_are_called_by_their_class():
+    """A class of the user's own needs no name to be recognised."""
+    assert names(ScriptedLLM()) == ["scriptedllm"]
+
+
+def test_second_of_the_same_name_is_numbered():
+    """Two models of one vendor keep their order in their names."""
+    models = [plugin_llm("openai") for _ in range(3)]
+
+    assert names(*models) == ["openai", "openai-2", "openai-3"]
+
+
+def test_given_names_are_kept_and_never_taken_by_a_default():
+    """A name that a user gave is theirs, wherever in the list it stands."""
+    providers = [
+        plugin_llm("openai"),
+        Provider(plugin_llm("openai"), name="openai-2"),
+        Provider(plugin_llm("groq"), name="openai"),
+        plugin_llm("openai"),
+    ]
+
+    assert names(*providers) == ["openai-3", "openai-2", "openai", "openai-4"]
+
+
+def test_order_of_the_list_is_kept():
+    """The first is the primary, named or not, in a list or a tuple."""
+    a, b = ScriptedLLM(), ScriptedLLM()
+    providers = named_providers((Provider(a, name="z"), b), lk_llm.LLM, "llm")
+
+    assert [p.instance for p in providers.values()] == [a, b]
+
+
+def test_one_entry_may_serve_two_adapters():
+    """A list can be shared between sessions; an adapter keeps nothing in it."""
+    entry = Provider(ScriptedLLM(), name="shared", attempt_timeout=1.0)
+
+    FallbackLLM([entry])
+    FallbackLLM([entry])
+
+    assert entry.overrides == {"attempt_timeout": 1.0}
+    assert entry.name == "shared"
+
+
+def test_entry_shows_what_it_holds():
+    """Errors and logs quote entries, so they can be read."""
+    model = ScriptedLLM(name="m")
+
+    assert repr(Provider(model, name="x")) == f"Provider({model!r}, name='x')"
+
+
+def test_member_knows_whether_the_adapter_made_its_instance():
+    """Only wrappers are closed with the adapter; what the user passed in is not."""
+    mine, wrapper, limits = object(), object(), Limits(None, None)
+
+    assert not Member(0, "a", mine, mine, limits).is_wrapped
+    assert Member(0, "a", wrapper, mine, limits).is_wrapped
