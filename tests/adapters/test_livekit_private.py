@@ -189,7 +189,9 @@ def _imports(node: ast.AST) -> list[str]:
 
 def _modules() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
-        dotted = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        # a package under its own name: as `package.__init__` it would be imported a second time
+        dotted = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         yield dotted, ast.parse(path.read_text())
 
 

@@ -55,16 +55,17 @@ def _assert_balanced(events: list[SpeechEvent]) -> None:
 
 
 FIRSTS = {"marked": MARKED, "end-first": END_FIRST, "unmarked": UNMARKED}
+SECONDS = {**FIRSTS, "joined-late": [*UNMARKED, SpeechEnd()]}
 
 
 @pytest.mark.parametrize("breaks_after", range(6))
-@pytest.mark.parametrize(("first", "second"), list(product(FIRSTS, FIRSTS)))
+@pytest.mark.parametrize(("first", "second"), list(product(FIRSTS, SECONDS)))
 async def test_every_start_has_its_end_over_a_switch(
     first: str, second: str, breaks_after: int, census: Census
 ):
     """Whatever marks two listeners send, and wherever the first breaks off, marks balance."""
     chain = listeners(
-        census, [*FIRSTS[first][:breaks_after], Fail(gone())], [*FIRSTS[second], Hang()]
+        census, [*FIRSTS[first][:breaks_after], Fail(gone())], [*SECONDS[second], Hang()]
     )
 
     async with calling(chain.adapter) as caller:
