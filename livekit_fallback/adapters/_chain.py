@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from livekit.agents.llm import LLMError
@@ -74,6 +74,7 @@ class Chain(Generic[T]):
         self.members = members
         self.options = options
         self.tasks = TaskHolder()
+        self.when_healthy: set[Callable[[], None]] = set()  # called when a provider is back
         self._closing = asyncio.Event()
         self.health = HealthBook(
             [_cool_down_policy(options) for _ in members],
@@ -144,6 +145,9 @@ class Chain(Generic[T]):
             self._emit_availability(change, report)
         if change.after is State.COOLING_DOWN and self._prober is not None:
             self._prober.schedule(permit.provider)
+        if change.after is State.HEALTHY:
+            for notify in tuple(self.when_healthy):
+                notify()
 
     def has_better_than(self, index: int) -> bool:
         """Whether a request would now go to a provider of higher priority than this one."""

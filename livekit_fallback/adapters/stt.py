@@ -235,6 +235,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
 
     async def _main_task(self) -> None:
         self._request = request = Request(self._chain, self._make_attempt)
+        self._chain.when_healthy.add(self._return_if_at_rest)
         try:
             await request.run()
         except AllProvidersFailedError as error:
@@ -244,6 +245,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
                 )
             raise
         finally:
+            self._chain.when_healthy.discard(self._return_if_at_rest)
             self._attempt = self._ears = None
             self._close_utterance()
 
@@ -283,7 +285,14 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
         if mark is Mark.FINAL and text_of(event):
             self._settle_words(attempt)
-        if self._utterance.at_rest and self._chain.has_better_than(attempt.member.index):
+        self._return_if_at_rest()
+
+    def _return_if_at_rest(self) -> None:
+        """Go back to a better provider, if there is one and no word is under way."""
+        attempt = self._attempt
+        if attempt is None or not self._utterance.at_rest:
+            return
+        if self._chain.has_better_than(attempt.member.index):
             attempt.hand_back()
 
     def _settle_words(self, attempt: ListenAttempt) -> None:

@@ -185,7 +185,7 @@ PROBED: Any = {"temporary_disable_sec": 1.0, "probe": "replay"}
 
 async def test_a_probe_repeats_the_last_utterance_beside_the_call(census: Census):
     """Whether a listener is back is tried with words that were just heard, unnoticed."""
-    ear = ScriptedSTT([Fail(gone())], [Final("probe heard")], [AfterFrames(1), Final("back")])
+    ear = ScriptedSTT([Fail(gone())], [Final("probe heard")], [AfterFrames(20), Final("back")])
     chain = listeners(census, ear, UTTERANCES[0], **PROBED)
 
     async with calling(chain.adapter) as caller:
@@ -196,8 +196,37 @@ async def test_a_probe_repeats_the_last_utterance_beside_the_call(census: Census
         assert finals_of(caller.events) == ["one two"]
         await caller.speak(50)
 
-        assert finals_of(caller.events) == ["one two", "one two", "back"]
+        assert finals_of(caller.events) == ["one two", "back"]
     assert chain.events.of("metrics_collected") == []
+
+
+async def test_a_listener_that_is_back_hears_the_next_utterance(census: Census):
+    """The return does not wait for the caller: between two utterances it is made at once."""
+    ear = ScriptedSTT([Fail(gone())], [Final("probe heard")], [AfterFrames(20), Final("back")])
+    chain = listeners(census, ear, UTTERANCES[0], **PROBED)
+
+    async with calling(chain.adapter) as caller:
+        await caller.speak(10)
+        await asyncio.sleep(3.0)
+
+        assert chain.asked == "abaa"
+        assert chain.providers["b"].open_calls == []
+
+
+async def test_a_word_that_is_under_way_keeps_its_listener(census: Census):
+    """A primary that is back while the caller speaks waits for the end of the utterance."""
+    words = [AfterFrames(5), Final("one two"), AfterFrames(8), Interim("three")]
+    ear = ScriptedSTT([Fail(gone())], [Final("probe heard")], [Hang()])
+    chain = listeners(census, ear, [*words, AfterFrames(40), Final("three four"), Hang()], **PROBED)
+
+    async with calling(chain.adapter) as caller:
+        await caller.speak(10)
+        await asyncio.sleep(3.0)
+        assert len(chain.providers["b"].open_calls) == 1
+        await caller.speak(40)
+
+        assert finals_of(caller.events) == ["one two", "three four"]
+        assert chain.providers["b"].open_calls == []
 
 
 async def test_a_probe_that_hears_nothing_in_the_words_proves_nothing(census: Census):
