@@ -13,6 +13,7 @@ from livekit.agents import APIConnectionError, APIError, APIStatusError, APITime
 
 from .core.outcome import Failure, FailureKind
 from .errors import (
+    AllProvidersFailedError,
     EndedEarlyError,
     FirstOutputTimeoutError,
     NoOutputError,
@@ -79,6 +80,8 @@ def classify(error: BaseException) -> ErrorFacts:
 
     Never raises, whatever the exception's attributes do.
     """
+    if isinstance(error, AllProvidersFailedError) and error.attempts:
+        return _of_nested(error)
     chain = list(_chain(error))
     status = next((code for code in map(_status_code, chain) if code is not None), None)
     body = _attribute(error, "body")
@@ -95,6 +98,13 @@ def classify(error: BaseException) -> ErrorFacts:
         request_id=request_id if isinstance(request_id, str) else None,
         body=body,
     )
+
+
+def _of_nested(error: AllProvidersFailedError) -> ErrorFacts:
+    """Read the failure of an adapter inside an adapter: it is as lasting as its least lasting."""
+    kinds = {attempt.kind for attempt in error.attempts}
+    kind = kinds.pop() if len(kinds) == 1 else FailureKind.TRANSIENT
+    return ErrorFacts(Failure(kind, reason="all_failed"))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -154,10 +154,6 @@ class TTSAvailabilityChangedEvent(_AvailabilityDetails, lk_tts.AvailabilityChang
     """``tts_availability_changed``: ``.tts`` is the wrapped instance, ``.available`` its health."""
 
 
-AvailabilityChangedEvent = (
-    LLMAvailabilityChangedEvent | STTAvailabilityChangedEvent | TTSAvailabilityChangedEvent
-)
-
 Observer = Callable[[Any], None]
 
 default_observers: list[Observer] = []

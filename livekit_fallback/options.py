@@ -126,10 +126,12 @@ _COMMON_DEFAULTS = AdapterOptions(
 
 LLM_DEFAULTS: LLMOptions = {
     **_COMMON_DEFAULTS,
-    # voice models answer in 0.3-0.7 s (p95); past 2.5 s callers start to say "hello?"
+    # voice models answer in 0.3-0.7 s (p95); past 2.5 s callers start to say "hello?". Models that
+    # think first, or write long tool calls, need more
     "attempt_timeout": 2.5,
-    # tokens come every few ms; speech already under way hides a gap of about two seconds
-    "stall_timeout": 2.0,
+    # tokens come every few ms, but plugins hand over a tool call only when its arguments are
+    # complete, and an answer that is given up here has already begun: patience costs less
+    "stall_timeout": 4.0,
     # a slow answer is better than none for as long as a patient caller stays on the line
     "total_timeout": 12.0,
     # a second provider is a better use of the caller's time than a second try

@@ -203,10 +203,10 @@ def test_resolving_changes_neither_defaults_nor_what_was_given():
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        ({}, Limits(2.5, 2.0, 3)),
-        ({"attempt_timeout": 1.0}, Limits(1.0, 2.0, 3)),
+        ({}, Limits(2.5, 4.0, 3)),
+        ({"attempt_timeout": 1.0}, Limits(1.0, 4.0, 3)),
         ({"attempt_timeout": None, "stall_timeout": None}, Limits(None, None, 3)),
-        ({"max_retry": 0}, Limits(2.5, 2.0, 0)),
+        ({"max_retry": 0}, Limits(2.5, 4.0, 0)),
     ],
 )
 def test_provider_overrides_win_over_the_adapter(overrides, expected):

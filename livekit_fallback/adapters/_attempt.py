@@ -102,6 +102,8 @@ class Attempt(ABC, Generic[Item]):
         self.metrics: list[Any] = []  # the provider's, held back while this may be in vain
         self.delivered = 0.0  # handed to the session: characters (LLM), seconds of audio (TTS)
         self.unfinished = False  # it succeeded, but the request goes on with another provider
+        self.tasks = assignment.tasks
+        self.outer = current_attempt.get()  # whose provider this attempt's adapter is, if any
         self._assignment = assignment
         self._open_stream = open_stream
         self._prime = prime
@@ -125,6 +127,11 @@ class Attempt(ABC, Generic[Item]):
     def committed(self) -> bool:
         """Whether useful output was handed to the session."""
         return self._latency is not None
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds from the debt to the first useful output; ``None`` before it."""
+        return self._latency
 
     @property
     def owed(self) -> bool:
@@ -176,7 +183,7 @@ class Attempt(ABC, Generic[Item]):
         name = f"fallback attempt on {self.member.name}"
         self._task = task = self._assignment.tasks.spawn(self._drive(), name)
         try:
-            outcome = await self._verdict
+            outcome = await self._assignment.tasks.wait_for(self._verdict)
         except asyncio.CancelledError:
             self._stop()
             await settle(task, patience=CLOSE_PATIENCE_SEC)
@@ -192,10 +199,13 @@ class Attempt(ABC, Generic[Item]):
         self._first_output_due = self._assignment.first_output_due(self._owed_since)
         self._watch.look()
 
-    def feed(self, give: Callable[[Any], None], what: Any) -> None:
-        """Hand input to the provider. What it raises is its failure, not the caller's."""
-        if self._input_refused:
-            return
+    def feed(self, give: Callable[[Any], None], what: Any) -> bool:
+        """Hand input to the provider; return whether it took it.
+
+        What it raises is its failure, not the caller's.
+        """
+        if self._input_refused or self._verdict.done():
+            return False
         try:
             # what the provider starts in here works for this attempt, not for the caller
             self._context.copy().run(give, what)
@@ -203,6 +213,7 @@ class Attempt(ABC, Generic[Item]):
             # mostly because its stream has just ended, and knows better why: let it say so
             self._input_refused = True
             self._loop.call_later(_LAST_WORD_SEC, self._fail, error)
+        return not self._input_refused
 
     @abstractmethod
     def _receive(self, item: Item) -> None:

@@ -153,10 +153,13 @@ class Chain(Generic[T]):
         """Whether a request would now go to a provider of higher priority than this one."""
         return index > 0 and self.health.first(_clock.now()) < index
 
-    def served(self, member: Member[T], request: Request) -> None:
+    def served(self, attempt: Attempt[Any], request: Request) -> None:
         """Take note that a provider gave useful output, and whether traffic moved by it."""
+        member: Member[T] = attempt.member
         before = self.health.last_served
-        if member.index == before:
+        if member.index == before or not self.health.circuit(member.index).is_current(
+            attempt.permit
+        ):
             return
         now = _clock.now()
         self.health.mark_served(member.index)
@@ -260,9 +263,13 @@ class Chain(Generic[T]):
         self._emit(f"{self.component}_availability_changed", event)
 
     def _forward_metrics(self, metrics: Any) -> None:
-        attempt = current_attempt.get()
+        innermost = attempt = current_attempt.get()
+        while attempt is not None and attempt.tasks is not self.tasks:
+            attempt = attempt.outer
         if attempt is None:
-            self._emit("metrics_collected", metrics)
+            # by somebody's own use of the provider; what another adapter used, that one reports
+            if innermost is None:
+                self._emit("metrics_collected", metrics)
         elif attempt.is_probe or attempt.was_in_vain:
             return  # not part of what the session used
         elif attempt.is_open_question:

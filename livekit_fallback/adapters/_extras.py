@@ -13,22 +13,23 @@ class VendorExtras:
 
     LiveKit keeps what a vendor attached to its answers under ``extra`` of the messages and tool
     calls, keyed by vendor, and sends it along with the next request. A backup of another vendor
-    may reject what it does not know. An extra is foreign to a provider that has never sent one
-    of its key while another provider of the chain has.
+    may reject what it does not know. An extra is foreign to a vendor that has never sent one
+    of its key while another vendor of the chain has. Vendors are told apart by the ``provider``
+    of LiveKit's classes.
     """
 
     def __init__(self) -> None:
-        self._senders: dict[str, set[int]] = {}  # key of the extra -> providers
+        self._senders: dict[str, set[str]] = {}  # key of the extra -> vendors
 
-    def learn(self, provider: int, *extras: dict[str, Any] | None) -> None:
-        """Take note of what came with a provider's answer."""
+    def learn(self, vendor: str, *extras: dict[str, Any] | None) -> None:
+        """Take note of what came with a vendor's answer."""
         for extra in extras:
             for key in extra or ():
-                self._senders.setdefault(key, set()).add(provider)
+                self._senders.setdefault(key, set()).add(vendor)
 
-    def without_foreign(self, context: ChatContext, provider: int) -> ChatContext:
-        """Return the context, or a copy without what is foreign to the provider."""
-        foreign = {key for key, senders in self._senders.items() if provider not in senders}
+    def without_foreign(self, context: ChatContext, vendor: str) -> ChatContext:
+        """Return the context, or a copy without what is foreign to the vendor."""
+        foreign = {key for key, senders in self._senders.items() if vendor not in senders}
         if not foreign:
             return context
         return ChatContext([_without(item, foreign) for item in context.items])

@@ -46,6 +46,7 @@ class Request:
         self._walk = chain.new_walk()
         self._reports: deque[AttemptReport] = deque(maxlen=_MAX_REPORTS)
         self._began = _clock.now()  # of the attempt that the current run of failures began with
+        self._delivered = 0.0  # by answers that broke off and were begun anew
         self._moving_from: AttemptReport | None = None  # failed, and the next is not yet asked
 
     @cached_property
@@ -80,7 +81,9 @@ class Request:
         try:
             outcome = await attempt.run()
         except asyncio.CancelledError:
-            self._chain.record(attempt.permit, CANCELLED)
+            # whoever interrupts an answer has heard that the provider is well
+            served = Outcome(Status.SUCCESS, attempt.latency) if attempt.committed else CANCELLED
+            self._chain.record(attempt.permit, served)
             if self._chain.closed and not _is_cancelled():
                 raise AdapterClosedError(self._chain.component) from None
             raise
@@ -115,7 +118,7 @@ class Request:
         )
 
     def _served(self, attempt: Attempt[Any]) -> None:
-        self._chain.served(attempt.member, self)
+        self._chain.served(attempt, self)
         if self._also_served is not None:
             self._also_served(attempt)
 
@@ -133,8 +136,10 @@ class Request:
             duration=attempt.duration,
             error=error,
         )
+        if attempt.has_served:
+            self._reports.clear()  # what failed before it served is another story
         if not self._reports:
-            self._began = attempt.started_at
+            self._began = _clock.now() if attempt.has_served else attempt.started_at
         self._reports.append(report)
         self._chain.record(attempt.permit, outcome, report)
         if not attempt.may_move_on:
@@ -143,6 +148,8 @@ class Request:
             )
             self._chain.emit_error(error, recoverable=True)
             raise error
+        if attempt.broke_off:
+            self._delivered += attempt.delivered
         self._moving_from = report
         self._walk.report(
             step,
@@ -168,6 +175,10 @@ class Request:
             self._chain.component, tuple(self._reports), duration=duration
         )
         error.__cause__ = self._reports[-1].error
+        if self._delivered:
+            self._chain.emit_output_lost(
+                self.id, self._reports[-1], delivered=self._delivered, lost=None
+            )
         self._chain.emit_exhausted(self.id, error)
         self._chain.emit_error(error, recoverable=False)
         return error

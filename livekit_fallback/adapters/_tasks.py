@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from ..log import logger
+
+T = TypeVar("T")
 
 
 class TaskHolder:
@@ -16,6 +18,7 @@ class TaskHolder:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
         self.closed = False  # set by close(): from then on tasks are cancelled from here
+        self.waits: set[asyncio.Future[Any]] = set()  # what requests wait for; cancelled by close()
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Start a task; it is held here until it ends, and what it raises is logged."""
@@ -24,6 +27,18 @@ class TaskHolder:
         task.add_done_callback(self._ended)
         return task
 
+    async def wait_for(self, future: asyncio.Future[T]) -> T:
+        """Wait for something, but no longer than the adapter is open.
+
+        Raises:
+            asyncio.CancelledError: The caller was cancelled, or the adapter closed.
+        """
+        self.waits.add(future)
+        try:
+            return await future
+        finally:
+            self.waits.discard(future)
+
     async def close(self, *, patience: float) -> None:
         """Cancel all tasks and wait for them up to ``patience`` seconds.
 
@@ -31,6 +46,8 @@ class TaskHolder:
         said so in the log, because the caller must not hang on it.
         """
         self.closed = True
+        for wait in self.waits:
+            wait.cancel()
         for task in self._tasks:
             task.cancel()
         if not self._tasks:

@@ -52,6 +52,7 @@ class Resampling:
     def __init__(self, target: Format) -> None:
         self._target = target
         self._resampler: rtc.AudioResampler | None = None
+        self._rate = 0  # that the resampler converts from
         self._transcripts: list[Any] = []  # of audio that the resampler has not given back yet
 
     def convert(self, audio: SynthesizedAudio) -> list[SynthesizedAudio]:
@@ -71,13 +72,14 @@ class Resampling:
         ]
 
     def _resample(self, audio: SynthesizedAudio) -> list[rtc.AudioFrame]:
-        if self._resampler is None:
+        rest: list[rtc.AudioFrame] = []
+        if self._resampler is None or self._rate != audio.frame.sample_rate:
+            rest = [] if self._resampler is None else self._resampler.flush()
+            self._rate = audio.frame.sample_rate
             self._resampler = rtc.AudioResampler(
-                audio.frame.sample_rate,
-                self._target.sample_rate,
-                num_channels=self._target.num_channels,
+                self._rate, self._target.sample_rate, num_channels=self._target.num_channels
             )
-        frames = self._resampler.push(audio.frame)
+        frames = rest + self._resampler.push(audio.frame)
         return frames + self._resampler.flush() if audio.is_final else frames
 
 
@@ -137,7 +139,7 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         self._format.check(audio.frame)
         self._final_seen = audio.is_final
         self._held.append(audio)
-        if not self.committed and not bytes(audio.frame.data).strip(b"\0"):
+        if not self.committed and self._is_silence(audio.frame):
             return
         self._output()
         held, self._held = self._held, []
@@ -147,10 +149,16 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
                 self._deliver(converted)
         self._owed_more = self._owes_more()
 
+    def _is_silence(self, frame: rtc.AudioFrame) -> bool:
+        # silence is the right way to speak a text without words, such as "..." or a break
+        return self._script.has_words and not bytes(frame.data).strip(b"\0")
+
     def _owes_more(self) -> bool:
         return self._script.is_owed(self.delivered)
 
     def _judge_end(self) -> BaseException | None:
+        if not self._script.has_words:
+            return None
         if not self.committed:
             return NoOutputError("sound" if self._held else "audio")
         if not self._script.ended:
@@ -159,15 +167,16 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
             return EndedEarlyError("the audio is too short for its text")
         if self._final_seen:
             self._end_mark.seen_at_end()
-        elif self._end_mark.is_expected:
-            return EndedEarlyError("the audio came without its final frame")
-        return None
+            return None
+        was_expected = self._end_mark.is_expected
+        self._end_mark.missed_at_end()
+        return EndedEarlyError("the audio came without its final frame") if was_expected else None
 
     def _is_complete(self) -> bool:
-        # the last frame was marked as such: an error after it is no failure of the request
-        return (
-            self.committed
-            and self._final_seen
-            and self._script.ended
-            and not self._script.is_cut_short(self.delivered)
-        )
+        script = self._script
+        if not script.ended or not script.has_words:
+            return script.ended
+        if not self.committed or script.is_cut_short(self.delivered):
+            return False
+        # an error after the last frame, or after all that was to be said, is no failure
+        return self._final_seen or script.is_surely_spoken(self.delivered)

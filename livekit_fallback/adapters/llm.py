@@ -114,7 +114,7 @@ class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | Even
         def open_stream() -> LLMStream:
             attempt.owe()  # before chat(), which may block or hang by itself
             llm: LLM = given.member.instance
-            context = self._extras.without_foreign(call["chat_ctx"], given.member.index)
+            context = self._extras.without_foreign(call["chat_ctx"], llm.provider)
             return llm.chat(**{**call, "chat_ctx": context}, conn_options=patient_options())
 
         usage = self._usage[given.member.index]
@@ -192,20 +192,25 @@ class ChatAttempt(Attempt[ChatChunk]):
         """After the commit point only if asked for, never after a tool call: it would run twice."""
         return not self.broke_off or (self._restarts and not self._tool_called)
 
+    @property
+    def _vendor(self) -> str:
+        vendor: str = self.member.instance.provider
+        return vendor
+
     def _receive(self, chunk: ChatChunk) -> None:
         delta = chunk.delta
         if delta is not None and (delta.content or delta.tool_calls):
             self._receive_answer(chunk, delta.content or "", delta.tool_calls)
         elif chunk.usage is not None or (delta is not None and delta.extra):
             self._usage_seen = self._usage_seen or chunk.usage is not None
-            self._extras.learn(self.member.index, None if delta is None else delta.extra)
+            self._extras.learn(self._vendor, None if delta is None else delta.extra)
             self._hand_on_or_hold(chunk)
         # else a role-only or keep-alive chunk: nothing a session could use
 
     def _receive_answer(self, chunk: ChatChunk, text: str, calls: list[FunctionToolCall]) -> None:
         if calls:
             self._tool_called = True
-            self._extras.learn(self.member.index, *(call.extra for call in calls))
+            self._extras.learn(self._vendor, *(call.extra for call in calls))
         elif not self.committed and not text.strip():
             self._held.append(chunk)
             return
@@ -231,9 +236,10 @@ class ChatAttempt(Attempt[ChatChunk]):
             return NoOutputError("text or tool call")
         if self._usage_seen:
             self._usage.seen_at_end()
-        elif self._usage.is_expected:
-            return EndedEarlyError("the answer came without its usage")
-        return None
+            return None
+        was_expected = self._usage.is_expected
+        self._usage.missed_at_end()
+        return EndedEarlyError("the answer came without its usage") if was_expected else None
 
     def _is_complete(self) -> bool:
         return self.committed and self._usage_seen and self._usage.is_plausible

@@ -211,9 +211,9 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
                 raise ValueError("the sample rate of the input frames must be consistent")
             self._pushed_sr = frame.sample_rate
         self._kept.push(frame)
-        if self._ears is not None and self._attempt is not None:
+        attempt, ears = self._attempt, self._ears
+        if ears is not None and attempt is not None and attempt.feed(ears.push_frame, frame):
             self._kept.trim()
-            self._attempt.feed(self._ears.push_frame, frame)
 
     def flush(self) -> None:
         """Mark the end of a segment."""

@@ -240,7 +240,9 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
         super().__init__(tts=tts, conn_options=conn_options)
         self._adapter = tts
         self._script = Script()
-        self._has_text = asyncio.Event()  # or will never have any
+        # done with the first words, or when there will never be any
+        self._first_text = asyncio.get_running_loop().create_future()
+        self._flushed = False
         self._attempt: VoiceAttempt | None = None
         self._voice: SynthesizeStream | None = None  # of the attempt at work
         self._read_from_outbox(self._task)
@@ -249,16 +251,18 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
         """Hand over the next piece of text; ignored after :meth:`end_input`, as in the base."""
         if not token or self._input_ch.closed:
             return
-        self._script.push(token)
-        if not self._script.is_blank and not self._has_text.is_set():
+        if not self._flushed:  # else the voices refuse it: LiveKit's streams have one segment
+            self._script.push(token)
+        if not self._script.is_blank and not self._first_text.done():
             self._mark_started()
-            self._has_text.set()
+            self._first_text.set_result(None)
         self._pass_on(lambda voice: voice.push_text(token))
 
     def flush(self) -> None:
         """Have what was handed over so far spoken without waiting for more."""
         if self._input_ch.closed:
             return
+        self._flushed = self._flushed or not self._script.is_blank
         self._script.flush()
         self._pass_on(lambda voice: voice.flush())
 
@@ -268,7 +272,8 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
             return
         self._input_ch.close()
         self._script.end()
-        self._has_text.set()
+        if not self._first_text.done():
+            self._first_text.set_result(None)
         self._pass_on(lambda voice: voice.end_input())
 
     def _pass_on(self, give: Callable[[SynthesizeStream], None]) -> None:
@@ -283,7 +288,7 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
 
     async def _main_task(self) -> None:
         self._tts_request_span = trace.get_current_span()
-        await self._has_text.wait()
+        await self._adapter._chain.tasks.wait_for(self._first_text)
         if self._script.is_blank:
             return
         chain = self._adapter._chain

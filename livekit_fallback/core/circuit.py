@@ -128,6 +128,10 @@ class Circuit:
         """Whether the cool-down is over and no probe is out."""
         return self._state is State.COOLING_DOWN and now >= self._due
 
+    def is_current(self, permit: Permit) -> bool:
+        """Whether nothing has changed since the permit was given."""
+        return permit.generation == self._generation
+
     def permit(self) -> Permit:
         """Return leave to serve. A cooling provider gets one too: the last resort of a request."""
         return self._give(is_probe=False)
@@ -146,12 +150,12 @@ class Circuit:
             The change it caused, or ``None``: the permit was of an older generation, or the
             outcome moved nothing.
         """
-        if permit.generation != self._generation:
+        if not self.is_current(permit):
             return None
         if outcome.status is Status.SUCCESS:
             return self._record_success(permit, now)
         if outcome.failure is None or not outcome.failure.counts:
-            return self._move(Signal.PROBE_ABANDONED, now) if permit.is_probe else None
+            return self._abandon(outcome, now) if permit.is_probe else None
         return self._record_failure(permit, outcome.failure, now)
 
     def _give(self, *, is_probe: bool) -> Permit:
@@ -173,6 +177,13 @@ class Circuit:
             return None
         self._failures += 1
         self._due = now + self._rest(failure)
+        return change
+
+    def _abandon(self, outcome: Outcome, now: float) -> Change:
+        change = self._move(Signal.PROBE_ABANDONED, now)
+        if outcome.failure is not None:
+            # the sample was at fault, and the same one would be again at once
+            self._due = now + self._rest(outcome.failure)
         return change
 
     def _rest(self, failure: Failure) -> float:

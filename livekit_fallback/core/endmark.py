@@ -14,13 +14,14 @@ class EndMark:
     """
 
     def __init__(self) -> None:
-        self._seen_at_end = False
+        self._in_a_row = 0  # outputs that ended with the mark
+        self._needed = 1  # so many are taken for a habit
         self._seen_before_more = False
 
     @property
     def is_expected(self) -> bool:
         """Whether an output without the mark at its end is certainly cut off."""
-        return self._seen_at_end and not self._seen_before_more
+        return self._in_a_row >= self._needed and not self._seen_before_more
 
     @property
     def is_plausible(self) -> bool:
@@ -29,7 +30,16 @@ class EndMark:
 
     def seen_at_end(self) -> None:
         """Take note of an output that ended with the mark."""
-        self._seen_at_end = True
+        self._in_a_row += 1
+
+    def missed_at_end(self) -> None:
+        """Take note of an output that ended without the mark: a cut, or no habit after all.
+
+        It takes four times as many marks in a row as before until the next one is missed.
+        """
+        if self.is_expected:
+            self._needed *= 4
+        self._in_a_row = 0
 
     def seen_before_more(self) -> None:
         """Take note of an output that went on after the mark."""

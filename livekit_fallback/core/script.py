@@ -23,6 +23,7 @@ _SILENT = re.compile(r"[\W_]+")
 # shorter than this cannot hold the text.
 _MAX_LETTERS_PER_SEC = 40.0
 _USUAL_LETTERS_PER_SEC = 13.0
+_MIN_LETTERS_PER_SEC = 8.0
 
 # Single words are spoken at any speed.
 _MIN_JUDGED = 20
@@ -53,6 +54,11 @@ class Script:
     def is_blank(self) -> bool:
         """Whether there is nothing to speak in what was handed over so far."""
         return self._blank
+
+    @property
+    def has_words(self) -> bool:
+        """Whether there is anything in the text that a voice pronounces: a letter or a digit."""
+        return self._letters > 0 or _count(self._tail) > 0
 
     @property
     def is_speakable(self) -> bool:
@@ -96,6 +102,10 @@ class Script:
         """Whether ``audio_sec`` of audio cannot possibly hold the whole text."""
         letters = self._letters + _count(self._tail)
         return letters >= _MIN_JUDGED and audio_sec * _MAX_LETTERS_PER_SEC < letters
+
+    def is_surely_spoken(self, audio_sec: float) -> bool:
+        """Whether even a slow voice has spoken the whole text in ``audio_sec``."""
+        return self.ended and audio_sec * _MIN_LETTERS_PER_SEC >= self._letters
 
     def unspoken(self, audio_sec: float) -> float:
         """Estimate how many letters ``audio_sec`` of audio leave unspoken."""

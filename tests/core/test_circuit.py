@@ -273,17 +273,27 @@ def test_rest_starts_anew_after_recovery():
     assert circuit.failures == 1
 
 
-@pytest.mark.parametrize("outcome", [CANCELLED, failed(FailureKind.REQUEST)])
-def test_probe_without_a_verdict_gives_its_turn_back(outcome):
-    """A probe that was cancelled, or was itself a bad request, says nothing about the provider."""
+def test_cancelled_probe_gives_its_turn_back():
+    """A probe that was cancelled says nothing about the provider: the next may follow at once."""
     circuit, permit = probing()
     due, failures = circuit.due, circuit.failures
 
-    change = circuit.record(permit, outcome, LATER)
+    change = circuit.record(permit, CANCELLED, LATER)
 
     assert change == Change(NAME, State.PROBING, State.COOLING_DOWN, down_for=400.0)
     assert (circuit.due, circuit.failures) == (due, failures)
     assert circuit.probe_is_due(LATER)
+
+
+def test_probe_that_was_a_bad_request_is_not_repeated_at_once():
+    """It says nothing about the provider, but the same sample would be rejected again."""
+    circuit, permit = probing()
+    failures = circuit.failures
+
+    change = circuit.record(permit, failed(FailureKind.REQUEST), LATER)
+
+    assert change == Change(NAME, State.PROBING, State.COOLING_DOWN, down_for=400.0)
+    assert (circuit.due, circuit.failures) == (LATER + 5.0, failures)
 
 
 def test_failure_beside_a_probe_is_left_to_the_probe():

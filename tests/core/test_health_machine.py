@@ -56,6 +56,9 @@ class Model:
     def fails(self, now: float, kind: FailureKind) -> None:
         self.turn(up=False)
         self.bad += 1
+        self.rests(now, kind)
+
+    def rests(self, now: float, kind: FailureKind) -> None:
         rest = CAP if kind is FailureKind.AUTH else min(CAP, BASE * 2 ** (self.bad - 1))
         self.due = now + rest
 
@@ -150,6 +153,8 @@ class HealthMachine(RuleBasedStateMachine):
             if not given.permit.is_probe:
                 return False
             model.turn(up=False)
+            if outcome.failure is not None:
+                model.rests(self.now, outcome.failure.kind)
             return True
         refuted = model.up and given.order > model.newest_success
         if refuted or given.permit.is_probe:
