@@ -114,7 +114,8 @@ class AllProvidersFailedError(APIConnectionError):
     """Every provider was asked and none served.
 
     ``retryable`` is ``False``: the adapter has already walked the chain for as long as the
-    request's budget allowed. The last original exception is the ``__cause__``.
+    request's budget allowed. The last original exception is the ``__cause__``, and LiveKit adds
+    its message to this one's text, which is therefore not fit for a log.
 
     Args:
         component: ``"llm"``, ``"stt"`` or ``"tts"``.

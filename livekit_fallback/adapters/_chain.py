@@ -74,7 +74,8 @@ class Chain(Generic[T]):
         self.members = members
         self.options = options
         self.tasks = TaskHolder()
-        self.when_healthy: set[Callable[[], None]] = set()  # called when a provider is back
+        # called by record() when a provider is back; they may end attempts, and so record again
+        self.when_healthy: set[Callable[[], None]] = set()
         self._closing = asyncio.Event()
         self.health = HealthBook(
             [_cool_down_policy(options) for _ in members],

@@ -27,7 +27,13 @@ _WORTH_A_TRY_SEC = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one provider is allowed, in seconds; ``None`` is no limit."""
+    """What one provider is allowed.
+
+    Args:
+        attempt_timeout: Seconds to its first useful output; ``None`` is no limit.
+        stall_timeout: Seconds from one useful output to the next; ``None`` is no limit.
+        max_retry: How often it may be asked again within one pass.
+    """
 
     attempt_timeout: float | None
     stall_timeout: float | None
