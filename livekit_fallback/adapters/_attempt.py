@@ -100,6 +100,7 @@ class Attempt(ABC, Generic[Item]):
         self.facts: ErrorFacts | None = None  # set when the attempt fails
         self.error: Exception | None = None  # likewise
         self.metrics: list[Any] = []  # the provider's, held back while this may be in vain
+        self.committed = False  # true from the first useful output on
         self.delivered = 0.0  # handed to the session: characters (LLM), seconds of audio (TTS)
         self.unfinished = False  # it succeeded, but the request goes on with another provider
         self.tasks = assignment.tasks
@@ -122,11 +123,6 @@ class Attempt(ABC, Generic[Item]):
         self._context = copy_context()
         self._context.run(current_attempt.set, self)
         self.started_at = self._loop.time()
-
-    @property
-    def committed(self) -> bool:
-        """Whether useful output was handed to the session."""
-        return self._latency is not None
 
     @property
     def latency(self) -> float | None:
@@ -234,10 +230,11 @@ class Attempt(ABC, Generic[Item]):
     def _output(self) -> None:
         """Take note of a useful output, just before it is handed to the session."""
         self._last_output = self._loop.time()
-        if self._latency is None:
+        if not self.committed:
             self._first_output()
 
     def _first_output(self) -> None:
+        self.committed = True
         self._latency = self._last_output - (self._owed_since or self._last_output)
         if self.is_probe:
             self._succeed()

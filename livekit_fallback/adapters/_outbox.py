@@ -34,7 +34,8 @@ class Outbox(Generic[Item]):
         if self._ended:
             return
         self._items.append(item)
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     async def get(self) -> Item:
         """Take the next output.
