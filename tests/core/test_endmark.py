@@ -34,3 +34,27 @@ def test_mark_in_the_middle_means_nothing_ever_after():
     for mark in (before, after):
         assert not mark.is_plausible
         assert not mark.is_expected
+
+
+def test_habit_that_was_contradicted_takes_longer_to_be_believed_again():
+    """A gateway that sends its mark mostly, but not always, is soon no longer suspected."""
+    mark = EndMark()
+    mark.seen_at_end()
+
+    mark.missed_at_end()
+
+    for _ in range(3):
+        mark.seen_at_end()
+    assert not mark.is_expected
+    mark.seen_at_end()
+    assert mark.is_expected
+
+
+def test_missing_mark_that_nobody_expected_changes_nothing():
+    """A provider that has no such habit stays as easy to learn as it was."""
+    mark = EndMark()
+
+    mark.missed_at_end()
+    mark.seen_at_end()
+
+    assert mark.is_expected

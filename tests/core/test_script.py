@@ -299,3 +299,35 @@ def test_speakable_text_only_ever_grows(pieces, audio):
         assert script.is_owed(audio) >= was_owed
         assert script.is_speakable <= (not script.is_blank)
         was_speakable, was_owed = script.is_speakable, script.is_owed(audio)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("...", False),
+        ("<break time='1s'/>", False),
+        ("[laughs] - ", False),
+        ("a", True),
+        ("7", True),
+    ],
+)
+def test_words_are_letters_and_digits(text, expected):
+    """What holds none is spoken by silence, whether it has ended or not."""
+    script = Script()
+    script.push(text)
+    before = script.has_words
+
+    script.end()
+
+    assert (before, script.has_words) == (expected, expected)
+
+
+def test_text_is_surely_spoken_once_a_slow_voice_has_had_time_for_it():
+    """Forty letters take a slow voice five seconds; before the end of the text nothing is sure."""
+    script = script_of("word " * 10)
+    assert not script.is_surely_spoken(100.0)
+
+    script.end()
+
+    assert not script.is_surely_spoken(4.5)
+    assert script.is_surely_spoken(5.5)
