@@ -154,7 +154,8 @@ class FallbackLLMStream(OutboxStream[ChatChunk], LLMStream):
         note_served(self._llm_request_span, attempt.member)
 
     def _record_genai_request(self, span: trace.Span) -> None:
-        if span.is_recording():
+        # 1.8.0 would describe this stream as an inference of its own, next to the provider's
+        if span.is_recording() and hasattr(LLMStream, "_genai_operation_name"):
             super()._record_genai_request(span)
 
     def _end_span(self) -> None:
