@@ -13,6 +13,7 @@ All of them are LiveKit errors, so code that handles ``APIError`` keeps working:
         ├── EndedEarlyError            a stream ended although more was owed
         └── APITimeoutError
             ├── FirstOutputTimeoutError
+            ├── NotListeningError
             └── StallError
 """
 
@@ -38,6 +39,13 @@ class StallError(APITimeoutError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"no further output within {seconds:.3g} s")
+
+
+class NotListeningError(APITimeoutError):
+    """A recogniser did not take the audio handed to it: it is not connected, or no longer."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"audio was not taken for {seconds:.3g} s")
 
 
 class NoOutputError(APIError):

@@ -29,8 +29,9 @@ class ProviderOptions(TypedDict, total=False):
 
     Args:
         attempt_timeout: How long the provider may owe its first useful output. ``None``: as
-            long as the request's budget. For a streaming recogniser, which may have nothing to
-            say for minutes, it bounds the connection instead.
+            long as the request's budget. A streaming recogniser may have nothing to say for
+            minutes, but it owes taking the audio, silence too: one that leaves it lying for
+            this long is not connected, or no longer.
         stall_timeout: How long it may owe the next output once output flows. ``None``: for
             ever. Streaming recognisers have none.
         max_retry: How often it is asked again, within the request, after a failure that may

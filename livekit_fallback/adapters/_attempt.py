@@ -273,11 +273,16 @@ class Attempt(ABC, Generic[Item]):
     def _expire(self) -> None:
         if self._closing_due is not None:
             self._succeed()  # it had done its work, and only refuses to close
-        elif self._latency is None:
-            waited = self._loop.time() - (self._owed_since or self.started_at)
-            self._fail(FirstOutputTimeoutError(waited))
         else:
-            self._fail(StallError(self._loop.time() - self._last_output))
+            self._fail(self._overdue())
+
+    def _overdue(self) -> Exception:
+        """Return what is wrong now that a deadline has passed."""
+        if self._latency is None:
+            return FirstOutputTimeoutError(
+                self._loop.time() - (self._owed_since or self.started_at)
+            )
+        return StallError(self._loop.time() - self._last_output)
 
     def _stop(self) -> None:
         self._watch.stop()

@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from livekit import rtc
 from livekit.agents import NotGivenOr
 from livekit.agents.stt import STT, RecognizeStream, SpeechEvent
 from livekit.agents.utils import AudioBuffer
 
-from ..errors import EndedEarlyError, NotSupportedError
+from ..errors import EndedEarlyError, NotListeningError, NotSupportedError
 from ._attempt import Assignment, Attempt
 from ._base import connect_options
+from ._livekit import oldest_untaken
 from ._oneshot import OneShot
 
 # A recogniser that failed later than this many times its deadline to connect had connected.
@@ -35,8 +36,8 @@ class Listener(Protocol):
 class ListenAttempt(Attempt[SpeechEvent]):
     """One recogniser hearing one caller, until it fails, is no longer needed, or audio ends.
 
-    Useful is an event with text in it. A recogniser owes nothing while the caller says nothing,
-    so no clock runs, except for a probe.
+    Useful is an event with text in it. A recogniser owes no text while the caller says nothing,
+    but it has to take the audio, silence too: one that leaves it lying is not connected.
 
     Args:
         given: What to work with.
@@ -45,6 +46,8 @@ class ListenAttempt(Attempt[SpeechEvent]):
         prime: Hands the opened stream the audio so far.
     """
 
+    ears: RecognizeStream | None = None  # open, and given the audio so far
+
     def __init__(
         self,
         given: Assignment,
@@ -52,8 +55,18 @@ class ListenAttempt(Attempt[SpeechEvent]):
         listener: Listener | None,
         prime: Callable[[RecognizeStream], None],
     ) -> None:
-        super().__init__(given, open_stream, prime)
+        super().__init__(given, open_stream, self._begin)
         self._listener = listener
+        self._give_audio_so_far = prime
+        self._untaken: object | None = None  # the oldest input lying there at the last look
+        self._untaken_since = 0.0
+
+    def feed(self, give: Callable[[Any], None], what: Any) -> bool:
+        """Hand input to the recogniser; return whether its stream accepted it."""
+        accepted = super().feed(give, what)
+        if self._untaken is None:
+            self._look_at_input()
+        return accepted
 
     @property
     def owed(self) -> bool:
@@ -81,6 +94,37 @@ class ListenAttempt(Attempt[SpeechEvent]):
         """End here: a better provider is back, and no word is under way."""
         self.unfinished = True
         self._succeed()
+
+    def _begin(self, ears: RecognizeStream) -> None:
+        self._give_audio_so_far(ears)
+        self.ears = ears
+        self._look_at_input()
+
+    def _look_at_input(self) -> None:
+        if self._listener is None or self.ears is None:
+            return
+        self._untaken = oldest_untaken(self.ears)
+        self._untaken_since = self._loop.time()
+        self._watch.look()
+
+    def _due(self) -> float | None:
+        due = super()._due()
+        patience = self.member.limits.attempt_timeout
+        if due is not None or self._untaken is None or patience is None:
+            return due
+        if self._untaken_since + patience <= self._loop.time():
+            self._note_progress()
+        return None if self._untaken is None else self._untaken_since + patience
+
+    def _note_progress(self) -> None:
+        untaken = oldest_untaken(self.ears)
+        if untaken is not self._untaken:
+            self._untaken, self._untaken_since = untaken, self._loop.time()
+
+    def _overdue(self) -> Exception:
+        if self._untaken is None:
+            return super()._overdue()
+        return NotListeningError(self._loop.time() - self._untaken_since)
 
     def _receive(self, event: SpeechEvent) -> None:
         if text_of(event):

@@ -25,6 +25,8 @@ what                              why
 ``_llm_request_attributes``       Attributes of the turn, which a probe is no part of.
 ``_mark_started``,                Time of the first text handed to a provider; frames carry it.
 ``_started_time``
+``_queue``                        The audio that a recogniser has not taken yet: the only sign of
+                                  a connection that never comes up.
 ``_context``                      What a recogniser knows about the speaker.
 ``_markup``, ``_provider_key``,   Hooks of the session, forwarded to the providers.
 ``_set_expressive``,
@@ -78,6 +80,12 @@ def quick_listener(listen: Callable[[Any], None]) -> Callable[[Any], None]:
 
     listener.__signature__ = inspect.signature(listener)  # type: ignore[attr-defined]
     return listener
+
+
+def oldest_untaken(ears: Any) -> object | None:
+    """Return the oldest input that a recogniser's stream has not taken yet, if there is any."""
+    waiting = ears._input_ch._queue
+    return waiting[0] if waiting else None
 
 
 def end_span(span: trace.Span | None) -> None:

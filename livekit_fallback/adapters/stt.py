@@ -184,18 +184,22 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._kept = ReplayBuffer(stt._replay_buffer_sec)
         self._utterance = Utterance()
         self._attempt: ListenAttempt | None = None
-        self._ears: RecognizeStream | None = None  # of the attempt at work
         self._request: Request | None = None
         self._read_from_outbox(self._task)
 
     @property
     def context(self) -> BaseModel | None:
         """What the recogniser at work knows about the speaker."""
-        return self._context if self._ears is None else self._ears.context
+        ears = self._ears
+        return self._context if ears is None else ears.context
 
     @context.setter
     def context(self, value: BaseModel | None) -> None:
         self._context = value
+
+    @property
+    def _ears(self) -> RecognizeStream | None:
+        return None if self._attempt is None else self._attempt.ears
 
     @property
     def input_ended(self) -> bool:
@@ -211,8 +215,10 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
                 raise ValueError("the sample rate of the input frames must be consistent")
             self._pushed_sr = frame.sample_rate
         self._kept.push(frame)
-        attempt, ears = self._attempt, self._ears
-        if ears is not None and attempt is not None and attempt.feed(ears.push_frame, frame):
+        attempt = self._attempt
+        if attempt is None or attempt.ears is None:
+            return
+        if attempt.feed(attempt.ears.push_frame, frame):
             self._kept.trim()
 
     def flush(self) -> None:
@@ -246,11 +252,11 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             raise
         finally:
             self._chain.when_healthy.discard(self._return_if_at_rest)
-            self._attempt = self._ears = None
+            self._attempt = None
             self._close_utterance()
 
     def _make_attempt(self, given: Assignment) -> ListenAttempt:
-        self._ears = None
+        self._attempt = None
         if self._utterance.provider_changed():
             self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
         open_stream = partial(open_ears, self._language, given)
@@ -270,7 +276,6 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         if self.input_ended:
             ears.end_input()
         self._kept.trim()
-        self._ears = ears
 
     def hear(self, attempt: ListenAttempt, event: SpeechEvent) -> None:
         """Take an event of the recogniser at work, and hand it to the session."""

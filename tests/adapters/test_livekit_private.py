@@ -12,6 +12,7 @@ import asyncio
 import importlib
 import inspect
 import re
+from collections import deque
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,7 @@ SHAPES: dict[str, Callable[[str, Objects], bool]] = {
     "_tts_attempt_span_name": _named(on=VOICES, since_1_8_0=False),
     "_record_genai_request": _takes("span", on=(llm.LLMStream,)),
     "_input_ch": _is_a(aio.Chan, on=(stt.RecognizeStream, tts.SynthesizeStream)),
+    "_queue": _is_a(deque, on=(aio.Chan,)),
     "_check_input_not_ended": _takes(on=(stt.RecognizeStream,)),
     "_check_not_closed": _takes(on=(stt.RecognizeStream,)),
     "_pushed_sr": _is_a(int, on=(stt.RecognizeStream,)),
@@ -126,7 +128,8 @@ async def objects() -> Any:
         voice.synthesize("Hello."),
         voice.stream(),
     ]
-    yield {llm.LLM: model, stt.STT: ear, tts.TTS: voice, **dict(zip(STREAMS, streams, strict=True))}
+    models = {llm.LLM: model, stt.STT: ear, tts.TTS: voice, aio.Chan: aio.Chan()}
+    yield {**models, **dict(zip(STREAMS, streams, strict=True))}
     for stream in streams:
         await stream.aclose()
 
