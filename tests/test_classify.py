@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from livekit_fallback.errors import (
     EndedEarlyError,
     FirstOutputTimeoutError,
     NoOutputError,
+    NotListeningError,
     NotSupportedError,
     ProviderCancelledError,
     StallError,
@@ -31,25 +33,13 @@ TRANSIENT, LIMITED = FailureKind.TRANSIENT, FailureKind.RATE_LIMITED
 AUTH, REQUEST = FailureKind.AUTH, FailureKind.REQUEST
 
 KIND_OF_STATUS = {
-    400: REQUEST,
-    401: AUTH,
-    402: AUTH,
-    403: AUTH,
-    404: AUTH,
-    408: TRANSIENT,
-    409: TRANSIENT,
-    413: REQUEST,
-    422: REQUEST,
-    425: TRANSIENT,
-    429: LIMITED,
-    # somebody closed the request, and it was not us
-    499: TRANSIENT,
-    500: TRANSIENT,
-    502: TRANSIENT,
-    503: TRANSIENT,
-    504: TRANSIENT,
-    529: LIMITED,
+    **dict.fromkeys((400, 413, 415, 422), REQUEST),
+    **dict.fromkeys((401, 402, 403, 404), AUTH),
+    **dict.fromkeys((429, 529), LIMITED),
+    # 499: somebody closed the request, and it was not us
+    **dict.fromkeys((408, 409, 425, 499, 500, 502, 503, 504), TRANSIENT),
 }
+REFUSED = APIStatusError("no", status_code=401)
 URL_ASKED = URL("ws://127.0.0.1/")
 REQUEST_INFO = aiohttp.RequestInfo(URL_ASKED, "GET", CIMultiDictProxy(CIMultiDict()), URL_ASKED)
 
@@ -79,13 +69,22 @@ class FromVendor(Exception):
         vars(self).update(attributes)
 
 
+def foreign_error(name: str, base: str) -> Exception:
+    """An exception of a library that is not installed: its family is known by name."""
+    return type(name, (type(base, (Exception,), {}),), {})()  # type: ignore[no-any-return]
+
+
 # --- statuses ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("status", "kind"), KIND_OF_STATUS.items())
 def test_status_decides_the_kind(status, kind):
-    """Each HTTP status is one kind of failure, whoever reports it: a plugin or aiohttp."""
-    for error in (APIStatusError("no", status_code=status), http_error(status)):
+    """Each HTTP status is one kind of failure, whoever reports it."""
+    theirs = (
+        FromVendor(status_code=status),
+        FromVendor(response=SimpleNamespace(status_code=status)),
+    )
+    for error in (APIStatusError("no", status_code=status), http_error(status), *theirs):
         facts = classify(error)
 
         assert facts.failure.kind is kind
@@ -117,9 +116,7 @@ def test_status_is_found_behind_the_wrapping_exception(wrapper, hide):
 
 def test_outermost_status_wins():
     """What the plugin says is nearer to the truth; only where it says nothing look further in."""
-    assert (
-        classify(raised(APIStatusError("no", status_code=503), http_error(401))).status_code == 503
-    )
+    assert classify(raised(REFUSED, http_error(503))).status_code == 401
     assert classify(raised(APIStatusError("no"), http_error(403))).status_code == 403
 
 
@@ -157,8 +154,11 @@ def test_missing_status_is_no_status(error):
         (AssertionError(), "exception"),
         (RuntimeError(), "exception"),
         (StopAsyncIteration(), "exception"),
-        (ExceptionGroup("both", [ValueError(), OSError()]), "exception"),
         (BaseExceptionGroup("both", [KeyboardInterrupt()]), "exception"),
+        (foreign_error("ReadTimeout", "TimeoutException"), "timeout"),
+        (foreign_error("ReadError", "TransportError"), "connection"),
+        (foreign_error("ConnectionClosedOK", "ConnectionClosed"), "connection"),
+        (asyncio.CancelledError(), "cancelled_itself"),
         (GeneratorExit(), "exception"),
         (NoOutputError("audio"), "empty"),
         (EndedEarlyError("half"), "ended_early"),
@@ -178,7 +178,11 @@ def test_exception_without_a_status_is_transient(error, reason):
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(FirstOutputTimeoutError(2.5), "first_output_timeout"), (StallError(2.0), "stall")],
+    [
+        (FirstOutputTimeoutError(2.5), "first_output_timeout"),
+        (NotListeningError(2.0), "not_listening"),
+        (StallError(2.0), "stall"),
+    ],
 )
 def test_deadline_of_ours_is_not_retried(error, reason):
     """Only the adapter's own clocks say `timed_out`: the caller has waited that long already."""
@@ -196,67 +200,135 @@ def test_missing_capability_is_the_requests_fault():
     assert not failure.counts
 
 
-# --- quota and rate limits ---------------------------------------------------------------------
+# --- what a body says --------------------------------------------------------------------------
+
+QUOTA = {"error": {"type": "insufficient_quota", "code": None, "message": "You exceeded ..."}}
+GOOGLE = {"code": 400, "details": [{"@type": "x"}, {"reason": "API_KEY_INVALID"}]}
+AZURE = {"code": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}
+SENTENCE = "You exceeded your current quota, please check your plan and billing details."
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("status", "body", "kind"),
     [
-        {"error": {"code": "insufficient_quota", "message": "You exceeded your quota"}},
-        {"type": "insufficient_quota"},
-        '{"detail": {"status": "quota_exceeded"}}',
+        (429, QUOTA, AUTH),
+        (400, '{"detail": {"status": "voice_not_found"}}', AUTH),
+        (429, "insufficient_quota: add credits", AUTH),
+        (400, [{"error": GOOGLE}], AUTH),
+        (400, {"error": {"message": "Your credit balance is too low to"}}, AUTH),
+        (3000, "msg.extra='invalid_request_error.invalid_api_key'", AUTH),
+        (3000, "msg.extra='invalid_request_error'", REQUEST),
+        (-1, QUOTA, AUTH),
+        (-1, {"status_code": 402}, AUTH),
+        (-1, {"error": {"code": 8, "status": "RESOURCE_EXHAUSTED"}}, LIMITED),
+        (-1, {"type": "invalid_request_error", "code": "inference_rate_limit_exceeded"}, LIMITED),
+        (-1, {"type": "invalid_request_error", "code": "invalid_value"}, REQUEST),
+        (500, {"code": "context_length_exceeded"}, REQUEST),
+        (403, {"code": "content_policy_violation"}, REQUEST),
+        (503, AZURE, REQUEST),
     ],
 )
-def test_rate_limit_without_quota_is_a_rejected_key(body):
-    """Money does not come back by waiting: as for a wrong key, a person has to act."""
-    assert classify(APIStatusError("no", status_code=429, body=body)).failure.kind is AUTH
+def test_code_in_the_body_tells_more_than_the_status(status, body, kind):
+    """An empty account that looks like a rate limit is still a person's to fill."""
+    assert classify(APIStatusError("no", status_code=status, body=body)).failure.kind is kind
 
 
-@pytest.mark.parametrize("body", [None, "", {}, {"code": "rate_limit_exceeded"}, 429])
-def test_ordinary_rate_limit_passes(body):
-    """Without a word about quota a 429 passes with time."""
-    assert classify(APIStatusError("no", status_code=429, body=body)).failure.kind is LIMITED
+CODES = {
+    AUTH: "insufficient_quota credit_balance_exhausted invalid_api_key account_deactivated "
+    "billing_hard_limit_reached billing_not_active project_spend_limit_exceeded quota_exceeded "
+    "organization_spend_limit_exceeded authentication_error permission_error billing_error "
+    "model_not_found voice_not_found model_decommissioned API_KEY_INVALID",
+    LIMITED: "rate_limit_exceeded rate_limit_error overloaded_error inference_rate_limit_exceeded",
+    REQUEST: "context_length_exceeded invalid_prompt content_filter request_too_large",
+    TRANSIENT: "server_error session_expired",
+}
 
 
-def test_quota_word_in_another_error_changes_nothing():
-    """A prompt about quotas that causes a 500 is no reason to give the provider up."""
-    error = APIStatusError("no", status_code=500, body="insufficient_quota")
-
-    assert classify(error).failure.kind is TRANSIENT
+@pytest.mark.parametrize(("kind", "codes"), CODES.items())
+def test_code_stands_for_the_status_that_a_stream_lacks(kind, codes):
+    """Within a stream the code is all that a provider says."""
+    for code in codes.split():
+        assert classify(APIError("no", body={"error_code": code})).failure.kind is kind, code
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"),
+    ("status", "body", "kind"),
     [
-        ("7", 7.0),
-        ("0.5", 0.5),
-        (" 3 ", 3.0),
-        ("0", 0.0),
-        ("-5", 0.0),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
-        ("soon", None),
-        ("", None),
+        (429, None, LIMITED),
+        (429, {"code": "rate_limit_exceeded"}, LIMITED),
+        (429, {"status": "RESOURCE_EXHAUSTED", "message": SENTENCE}, LIMITED),  # Gemini, per minute
+        (401, {"type": "invalid_request_error"}, AUTH),
+        (500, QUOTA, TRANSIENT),
+        (503, {"type": "overloaded_error"}, TRANSIENT),
+        (500, "insufficient_quota content_filter", TRANSIENT),
+        (500, {"message": SENTENCE}, TRANSIENT),
+        (-1, "insufficient_quota", TRANSIENT),
+        (-1, {"message": f"asked: {SENTENCE}"}, TRANSIENT),
+        (400, "asked: insufficient_quota", REQUEST),
+        (400, {"message": "asked: insufficient_quota", "input": QUOTA}, REQUEST),
     ],
 )
-def test_retry_after_is_read_in_seconds(value, seconds):
-    """Seconds are taken, never negative; a date is left to the ordinary cool-down."""
-    assert classify(http_error(429, {"Retry-After": value})).failure.retry_after == seconds
+def test_quotation_or_a_surer_status_stands(status, body, kind):
+    """A prompt about quotas, quoted in a body, is no reason to give a provider up."""
+    assert classify(APIStatusError("no", status_code=status, body=body)).failure.kind is kind
 
 
-@pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
-@pytest.mark.parametrize("hide", [False, True])
-def test_retry_after_is_found_where_plugins_leave_it(name, hide):
-    """LiveKit's error has no headers: they are on the response of the vendor's own exception."""
-    vendor = FromVendor(response=SimpleNamespace(headers={"server": "x", name: "20"}))
-    error = raised(APIStatusError("slow down", status_code=429), vendor, hide=hide)
-
-    assert classify(error).failure.retry_after == 20.0
+def cartesia_error(status: int) -> APIError:
+    frame = {"type": "error", "done": True, "status_code": status, "context_id": None}
+    return APIError(f"Cartesia returned error: {frame}")
 
 
-def test_no_headers_no_retry_after():
-    """Without the header nothing is made up."""
-    assert classify(http_error(429)).failure.retry_after is None
-    assert classify(FromVendor(headers=["Retry-After"])).failure.retry_after is None
+FROM_PLUGINS = [
+    # openai: chat and TTS, refused; chat, an error in the stream
+    (raised(APIStatusError("no", status_code=429, body=QUOTA), OSError()), AUTH, "http_429"),
+    (raised(APIConnectionError(), FromVendor(body=QUOTA)), AUTH, "connection"),
+    # openai: Responses, refused, and in the stream, where only the sentence is kept
+    (raised(APIConnectionError("failed to connect"), http_error(401)), AUTH, "http_401"),
+    (APIStatusError(SENTENCE), AUTH, "api_error"),
+    (APIStatusError("Rate limit reached for gpt-5 on tokens per min."), LIMITED, "api_error"),
+    (APIStatusError("Your input exceeds the context window of this"), REQUEST, "api_error"),
+    (APIStatusError("response incomplete: max_output_tokens"), REQUEST, "api_error"),
+    # openai: realtime STT, refused (aiohttp's own exception), and in the stream
+    (http_error(403), AUTH, "http_403"),
+    (APIError("STT error: no", body={"code": "invalid_api_key"}), AUTH, "api_error"),
+    # deepgram: refused, audio it cannot decode, a TTS error, any status of recognize() (lost)
+    (raised(APIStatusError("no", status_code=402), http_error(402)), AUTH, "http_402"),
+    (APIStatusError("closed", status_code=1008, body="'DATA-0000'"), TRANSIENT, "closed_1008"),
+    (APIError("Deepgram TTS returned error", body={"type": "Error"}), TRANSIENT, "api_error"),
+    (raised(APIConnectionError(), KeyError("metadata")), TRANSIENT, "connection"),
+    # cartesia: refused as deepgram; TTS errors in the stream, of which only a repr is kept
+    *((cartesia_error(n), KIND_OF_STATUS[n], "api_error") for n in (400, 402, 429, 500)),
+]
+
+
+@pytest.mark.parametrize(("error", "kind", "reason"), FROM_PLUGINS, ids=repr)
+def test_what_plugins_raise(error, kind, reason):
+    """Each plugin keeps something else of an error response; what it kept is understood."""
+    failure = classify(error).failure
+
+    assert (failure.kind, failure.reason) == (kind, reason)
+
+
+# --- several at once ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (ExceptionGroup("both", [OSError(), REFUSED]), AUTH, "http_401"),
+        (ExceptionGroup("deep", [ExceptionGroup("er", [REFUSED]), OSError()]), AUTH, "http_401"),
+        (ExceptionGroup("one", [APITimeoutError()]), TRANSIENT, "timeout"),
+        (ExceptionGroup("both", [OSError(), http_error(422)]), REQUEST, "http_422"),
+        (ExceptionGroup("both", [http_error(422), http_error(429)]), LIMITED, "http_429"),
+        (raised(ValueError(), ExceptionGroup("one", [REFUSED])), AUTH, "http_401"),
+        (ExceptionGroup("many", [OSError()] * 1000), TRANSIENT, "connection"),
+    ],
+)
+def test_most_telling_of_several_failures_is_read(error, kind, reason):
+    """A plugin's tasks fail together: the rejected key explains the lost connection."""
+    failure = classify(error).failure
+
+    assert (failure.kind, failure.reason) == (kind, reason)
 
 
 # --- facts for the report ----------------------------------------------------------------------
@@ -266,9 +338,8 @@ def test_request_id_and_body_are_kept_for_the_report():
     """What a vendor's support asks for is in the attempt's report."""
     error = APIStatusError("no", status_code=500, request_id="req_7", body={"error": "x"})
 
-    facts = classify(error)
-
-    assert (facts.request_id, facts.body) == ("req_7", {"error": "x"})
+    for facts in (classify(error), classify(raised(APIConnectionError(), error))):
+        assert (facts.request_id, facts.body) == ("req_7", {"error": "x"})
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), FromVendor(request_id=12)])
@@ -277,70 +348,3 @@ def test_nothing_is_made_up(error):
     facts = classify(error)
 
     assert (facts.status_code, facts.request_id, facts.body) == (None, None, None)
-
-
-# --- it never raises ---------------------------------------------------------------------------
-
-
-class Nasty:
-    """Something whose text cannot be had."""
-
-    def __str__(self) -> str:
-        raise RuntimeError("no text")
-
-    __repr__ = __str__
-
-
-class NastyError(Exception):
-    """Every attribute that is looked at raises."""
-
-    @property
-    def body(self) -> object:
-        raise RuntimeError("no body")
-
-    headers = request_id = response = status_code = body
-
-
-def cycle() -> BaseException:
-    first, second, third = APIConnectionError("1"), APIConnectionError("2"), ValueError("3")
-    first.__cause__, second.__cause__, third.__context__ = second, third, first
-    return first
-
-
-def long_chain() -> BaseException:
-    error: BaseException = ValueError("0")
-    for number in range(1, 5000):
-        outer = APIConnectionError(str(number))
-        outer.__cause__, error = error, outer
-    return error
-
-
-class Unreadable(dict[str, str]):
-    """Headers that cannot be read."""
-
-    def items(self) -> Any:
-        raise RuntimeError("no items")
-
-    def get(self, *_: object) -> Any:
-        raise RuntimeError("no items")
-
-
-NASTY = {
-    "cycle": cycle,
-    "long chain": long_chain,
-    "every attribute raises": NastyError,
-    "so do those of its origin": lambda: raised(ValueError(), NastyError()),
-    "header is None": lambda: FromVendor(headers={"Retry-After": None}),
-    "header is a list": lambda: FromVendor(headers={"Retry-After": ["1", "2"]}),
-    "header has no text": lambda: FromVendor(headers={"Retry-After": Nasty()}),
-    "headers are bytes": lambda: FromVendor(headers={None: b"1", b"retry-after": b"1"}),
-    "headers cannot be read": lambda: FromVendor(headers=Unreadable(a="b")),
-    "nothing has a text": lambda: FromVendor(headers=Nasty(), response=Nasty(), body=Nasty()),
-    "body has no text": lambda: APIStatusError("no", status_code=429, body=Nasty()),
-}
-
-
-@pytest.mark.parametrize("make", NASTY.values(), ids=NASTY.keys())
-def test_classify_never_raises(make):
-    """Whatever an exception does when it is looked at, it is one failed attempt and no more."""
-    assert classify(make()).failure.counts
