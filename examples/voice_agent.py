@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A restaurant's phone agent that keeps talking while its providers fail.
 
-    export OPENAI_API_KEY=... CEREBRAS_API_KEY=... DEEPGRAM_API_KEY=... CARTESIA_API_KEY=...
+    export OPENAI_API_KEY=... TOGETHER_API_KEY=... CEREBRAS_API_KEY=...
+    export DEEPGRAM_API_KEY=... CARTESIA_API_KEY=...
     python voice_agent.py dev
 
 `LOCAL_PROVIDERS=http://127.0.0.1:8700` sends the same plugins to the local providers instead, and
-`FALLBACK_EVENT_LOG=events.jsonl` writes one line for each failover and recovery.
+`FALLBACK_EVENT_LOG=events.jsonl` writes one line for each failover, recovery and change of health.
 """
 
 from __future__ import annotations
@@ -77,11 +78,12 @@ def endpoints() -> dict[str, dict[str, Any]]:
     """Extra plugin keywords per vendor: none, unless the local providers are to be used."""
     control = os.environ.get("LOCAL_PROVIDERS")
     if not control:
-        return {"openai": {}, "cerebras": {}, "deepgram": {}, "cartesia": {}}
+        return {"openai": {}, "together": {}, "cerebras": {}, "deepgram": {}, "cartesia": {}}
     with urllib.request.urlopen(control, timeout=5) as answer:
         url = json.load(answer)["vendors"]
     return {
         "openai": {"base_url": url["openai"] + "/v1", "api_key": "local"},
+        "together": {"base_url": url["together"] + "/v1", "api_key": "local"},
         "cerebras": {"base_url": url["cerebras"] + "/v1", "api_key": "local"},
         "deepgram": {"base_url": url["deepgram"] + "/v1/listen", "api_key": "local"},
         "cartesia": {"base_url": url["cartesia"], "api_key": "local"},
@@ -95,6 +97,7 @@ def ears(at: dict[str, dict[str, Any]]) -> dict[str, stt.STT]:
 def brains(at: dict[str, dict[str, Any]]) -> dict[str, llm.LLM]:
     return {
         "openai": openai.LLM(model="gpt-4.1-mini", **at["openai"]),
+        "together": openai.LLM.with_together(**at["together"]),
         "cerebras": openai.LLM.with_cerebras(**at["cerebras"]),
     }
 

@@ -12,7 +12,7 @@ from .record import CallRecord, FaultMark, TurnMark
 from .scenario import ANSWER_LASTS, ANSWER_WITHIN, PAUSE, Fault, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from .audio import Samples
     from .control import Control
@@ -33,6 +33,12 @@ class Caller:
         self._line = host.line
         self._control = control
         self._record = record
+        self._to_heal: list[int] = []  # numbers of the faults of the turn
+
+    async def break_for_good(self, faults: Iterable[Fault]) -> None:
+        """Switch faults on that last as long as the call."""
+        self._record.lasting_faults += [await self._inject(fault) for fault in faults]
+        self._to_heal.clear()
 
     async def greeted(self) -> None:
         """Wait for the agent's greeting, if it has one."""
@@ -91,11 +97,12 @@ class Caller:
             mark.off = now
             await self._control.drop(fault.vendor, fault.service)
         else:
-            await self._control.inject(fault.wire())
+            self._to_heal.append(await self._control.inject(fault.wire()))
         return mark
 
     async def _heal(self, marks: list[FaultMark]) -> None:
-        await self._control.heal()
+        while self._to_heal:
+            await self._control.heal(self._to_heal.pop())
         for mark in marks:
             mark.off = self._line.now if mark.off is None else mark.off
 

@@ -11,9 +11,9 @@ from matplotlib.patches import Patch
 from rich.table import Table
 
 from . import picture, report
-from .picture import BLUE, GREEN, GREY, INK, ORANGE, PALE, RED
+from .palette import BLUE, GREEN, GREY, INK, ORANGE, PALE, RED, STYLE
 from .scenario import ANSWER_WITHIN
-from .turns import TurnFacts, call_length, turn_facts, verdict
+from .turns import TurnFacts, turn_facts, verdict
 from .words import ADAPTERS, BANNER, dead_air, verdict_rows
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from .record import CallRecord
+
+_ALL_CALL_LONG = "All call long, the first backup of the LLM rejects its key (401)."
 
 COLOURS = {"fallback": BLUE, "livekit": ORANGE, "none": GREY}
 
@@ -80,27 +82,28 @@ def _page(records: Sequence[CallRecord], path: Path) -> str:
 
 def draw(records: Sequence[CallRecord], path: Path) -> None:
     """Draw the calls under each other, and the dead air of every turn below."""
-    with plt.rc_context(picture.STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             len(records) + 1,
             1,
             figsize=(18, 3.0 * len(records) + 4.6),
             gridspec_kw={"height_ratios": [*(1.0 for _ in records), 1.75], "hspace": 0.62},
         )
-        longest = max(map(call_length, records))
+        longest = max(record.seconds for record in records)
         for strip, record in zip(axes, records, strict=False):
             _strip(strip, record, longest)
         _bars(axes[-1], records)
         figure.suptitle(
             "The same phone call through failing providers, three ways",
             x=0.06,
-            y=0.975,
+            y=0.987,
             ha="left",
             fontsize=20,
             fontweight="bold",
             color=INK,
         )
-        figure.subplots_adjust(left=0.06, right=0.985, top=0.885, bottom=0.07)
+        figure.text(0.06, 0.949, _ALL_CALL_LONG, fontsize=14, color=INK)
+        figure.subplots_adjust(left=0.06, right=0.985, top=0.88, bottom=0.07)
         figure.savefig(path, dpi=110)
         plt.close(figure)
 
@@ -157,7 +160,7 @@ def _bars(axes: Axes, records: Sequence[CallRecord]) -> None:
 
 
 def _bar(axes: Axes, turn: TurnFacts, left: float, width: float, colour: str) -> None:
-    wait = turn.waited if turn.answered else ANSWER_WITHIN
+    wait = turn.waited
     axes.bar(
         left,
         wait,

@@ -20,17 +20,17 @@ class Control:
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3))
         self._next = 0
 
-    async def inject(self, fault: dict[str, Any]) -> None:
-        """Add a fault that lasts until `heal`."""
-        await self._ask("POST", "/fault", fault)
+    async def inject(self, fault: dict[str, Any]) -> int:
+        """Add a fault that lasts until `heal`, and return its number."""
+        return int((await self._ask("POST", "/fault", fault))["id"])
 
     async def drop(self, vendor: str, service: str) -> None:
         """Cut the open connections of one service now."""
         await self._ask("POST", "/kill", {"vendor": vendor, "service": service})
 
-    async def heal(self) -> None:
-        """Remove every fault."""
-        await self._ask("DELETE", "/fault")
+    async def heal(self, fault: int) -> None:
+        """Remove a fault."""
+        await self._ask("DELETE", f"/fault/{fault}")
 
     async def new_entries(self) -> list[dict[str, Any]]:
         """What happened at the providers since the last call."""

@@ -114,7 +114,7 @@ _HEAD = (
     Text("thought by", style="bold"),
     Text("spoken by", style="bold"),
     Text("dead air", style="bold"),
-    Text("what failed over, and why", style="bold"),
+    Text("what the adapter did, and why", style="bold"),
 )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .audio import RATE
+
 if TYPE_CHECKING:
     from .audio import Samples
 
@@ -61,6 +63,7 @@ class CallRecord:
 
     Attributes:
         began_at: unix time of the call's first sample.
+        lasting_faults: those that belong to no turn, because they are on all call long.
         provider_log: what the local providers saw.
         adapter_events: what the adapter said it did.
         session_events: what LiveKit's session reported.
@@ -71,11 +74,17 @@ class CallRecord:
     adapter: str
     began_at: float = 0.0
     turns: list[TurnMark] = field(default_factory=list)
+    lasting_faults: list[FaultMark] = field(default_factory=list)
     provider_log: list[Entry] = field(default_factory=list)
     adapter_events: list[Entry] = field(default_factory=list)
     session_events: list[Entry] = field(default_factory=list)
     said: Samples = field(default_factory=lambda: np.zeros(0, np.int16))
     heard: Samples = field(default_factory=lambda: np.zeros(0, np.int16))
+
+    @property
+    def seconds(self) -> float:
+        """How long the call was."""
+        return len(self.heard) / RATE
 
     def clock(self, time: float) -> float:
         """Unix `time` on the call's clock."""

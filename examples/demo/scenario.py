@@ -2,7 +2,8 @@
 """What goes wrong during the call: one table, read from top to bottom.
 
 Faults of a turn are switched on at `at` seconds after the caller began that turn's line and last
-until the turn is over, so neither a retry nor a preemptive request can use a fault up.
+until the turn is over, so neither a retry nor a preemptive request can use a fault up. Those of
+`ALL_CALL_LONG` are on before the greeting and stay.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ ANSWER_LASTS = 14.0
 
 PAUSE = 0.4
 """Seconds between the end of an answer and the caller's next line."""
+
+REJECTED = 401
+"""HTTP status of a key that is not, or no longer, accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +84,14 @@ SCENARIO = (
 )
 """Turn n plays line n of the recorded caller."""
 
-PRIMARIES = {"stt": "deepgram", "llm": "openai", "tts": "cartesia"}
-BACKUPS = {"stt": "openai", "llm": "cerebras", "tts": "openai"}
+ALL_CALL_LONG = (Fault("together", "llm", "status", REJECTED),)
+"""A backup whose key has expired: found out when it is needed for the first time."""
+
+CHAINS = {
+    "stt": ("deepgram", "openai"),
+    "llm": ("openai", "together", "cerebras"),
+    "tts": ("cartesia", "openai"),
+}
+"""Whom the agent asks, in this order."""
+
+PRIMARIES = {component: chain[0] for component, chain in CHAINS.items()}

@@ -20,7 +20,7 @@ from .control import Control
 from .host import ConsoleHost
 from .processes import StartupError
 from .record import CallRecord, Entry
-from .scenario import SCENARIO
+from .scenario import ALL_CALL_LONG, SCENARIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +121,7 @@ async def _talk(
     looking = asyncio.create_task(_look(host, control, record, events, show), name="look")
     try:
         caller = Caller(host, control, record)
+        await caller.break_for_good(ALL_CALL_LONG)
         await caller.greeted()
         for turn, said, samples in zip(SCENARIO, LINES, lines, strict=True):
             await caller.take_turn(turn, said, samples)

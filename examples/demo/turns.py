@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .attempts import attempts, is_down, is_failover, is_recovery
-from .audio import RATE, Span, audible_spans
-from .scenario import PRIMARIES
+from .audio import Span, audible_spans
+from .health import health_changes, probes, rejections
+from .scenario import ANSWER_WITHIN, PRIMARIES
 from .words import describe
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     from .record import CallRecord, Entry, TurnMark
 
-_NAMED = ("failover", "recovery", "exhausted", "output_lost")
+_NAMED = ("failover", "recovery", "exhausted", "output_lost", "health_changed")
+"""What our adapter tells beside availability, and what of it a reader wants to know."""
 
 LATE_ENTRY = 0.2
 """Seconds by which a provider may write down what it said after the session has heard it."""
@@ -34,7 +36,8 @@ class TurnFacts:
 
     Attributes:
         dead_air: seconds the caller waited in silence, None if no answer came.
-        silences: the stretches of the call that make up `dead_air` (or the vain wait).
+        silences: the stretches of the call that make up `dead_air`, or the wait in vain: until
+            the caller has given up.
         heard_text: what the agent understood.
         answer_text: what it said, as far as it was played.
         heard_by, thought_by, spoken_by: vendors that served, in order.
@@ -75,7 +78,11 @@ class TurnFacts:
 class Verdict:
     """The call in a few numbers.
 
-    Dead air is in seconds over all turns; one without an answer counts with the vain wait.
+    Dead air is in seconds over all turns; one without an answer counts with the wait in vain.
+
+    Attributes:
+        health_changes, probes_good, probes_bad: as the adapter told them; None if it does not.
+        rejections: requests to the provider whose key is rejected.
     """
 
     turns: int
@@ -85,6 +92,10 @@ class Verdict:
     dead_air_max: float | None
     failovers: int
     recoveries: int
+    health_changes: int | None
+    probes_good: int | None
+    probes_bad: int | None
+    rejections: int
     ended_on_primaries: bool
 
     @property
@@ -103,6 +114,7 @@ def verdict(record: CallRecord) -> Verdict:
     """Judge the call."""
     facts = turn_facts(record)
     waits = [turn.waited for turn in facts]
+    good, bad = _probes(record)
     return Verdict(
         turns=len(facts),
         answered=sum(turn.answered for turn in facts),
@@ -111,28 +123,45 @@ def verdict(record: CallRecord) -> Verdict:
         dead_air_max=max(waits, default=None),
         failovers=sum(map(is_failover, switches(record))),
         recoveries=sum(map(is_recovery, switches(record))),
+        health_changes=len(health_changes(record)) if _tells_health(record) else None,
+        probes_good=good,
+        probes_bad=bad,
+        rejections=rejections(record),
         ended_on_primaries=bool(facts) and facts[-1].on_primaries,
     )
 
 
 def switches(record: CallRecord) -> list[Entry]:
-    """The adapter's events without repetition.
+    """What the adapter did, told once: ours reports availability as well, as LiveKit's do."""
+    if not _tells_health(record):
+        return record.adapter_events
+    return [e for e in record.adapter_events if e["event"] in _NAMED]
 
-    An adapter that names its failovers also reports availability, as LiveKit's adapters do.
-    """
-    named = [e for e in record.adapter_events if e["event"] in _NAMED]
-    return named or record.adapter_events
+
+def _tells_health(record: CallRecord) -> bool:
+    """Whether the adapter tells more than who is available."""
+    return record.adapter == "fallback"
+
+
+def _probes(record: CallRecord) -> tuple[int, int] | tuple[None, None]:
+    """How many found the provider well, and how many did not."""
+    if not _tells_health(record):
+        return None, None
+    good = sum(bool(probe["good"]) for probe in probes(record))
+    return good, len(probes(record)) - good
 
 
 def _facts(record: CallRecord, turn: TurnMark, spans: list[Span]) -> TurnFacts:
     end = turn.ended or turn.speech_end
+    given_up = min(end, turn.speech_end + ANSWER_WITHIN)
     answer = [span for span in spans if turn.speech_end <= span[0] < end]
-    silences = _silences(turn.speech_end, answer) if answer else [(turn.speech_end, end)]
+    answered = bool(answer) and answer[0][0] < given_up
+    silences = _silences(turn.speech_end, answer) if answered else [(turn.speech_end, given_up)]
     session = _within(record, record.session_events, turn, end)
     finals = [e for e in session if _is_final(e)]
     return TurnFacts(
         mark=turn,
-        dead_air=sum(b - a for a, b in silences) if answer else None,
+        dead_air=sum(b - a for a, b in silences) if answered else None,
         silences=tuple(silences),
         heard_text=" ".join(str(e.get("transcript", "")) for e in finals).strip(),
         answer_text=" ".join(filter(None, map(_spoken_text, session))),
@@ -200,8 +229,3 @@ def _served(record: CallRecord, service: str, turn: TurnMark, end: float) -> tup
     ]
     live = [a for a in useful if not a.probe]
     return tuple(dict.fromkeys(attempt.vendor for attempt in (live or useful)))
-
-
-def call_length(record: CallRecord) -> float:
-    """Seconds."""
-    return len(record.heard) / RATE

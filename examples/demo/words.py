@@ -23,6 +23,17 @@ ADAPTERS = {
 }
 
 
+HEALTH = {
+    "healthy": "healthy",
+    "cooling_down": "cooling down",
+    "probing": "probing",
+    "probation": "on probation",
+    "disabled": "disabled",
+    "unavailable": "unavailable",
+}
+"""States of a provider; `unavailable` is what LiveKit's adapters say."""
+
+
 def verdict_rows(result: Verdict) -> list[tuple[str, str]]:
     """The verdict in words, for every kind of table."""
     return [
@@ -32,6 +43,10 @@ def verdict_rows(result: Verdict) -> list[tuple[str, str]]:
         ("dead air, longest", milliseconds(result.dead_air_max)),
         ("failovers", str(result.failovers)),
         ("recoveries", str(result.recoveries)),
+        ("health changes", _count(result.health_changes)),
+        ("probes: well", _count(result.probes_good)),
+        ("probes: not well yet", _count(result.probes_bad)),
+        ("requests answered 401 (rejected key)", str(result.rejections)),
         ("last turn on the primaries", "yes" if result.ended_on_primaries else "no"),
     ]
 
@@ -42,6 +57,14 @@ def dead_air(turn: TurnFacts) -> str:
 
 def milliseconds(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds * 1000:.0f} ms"
+
+
+def times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else str(number)
 
 
 def names(vendors: tuple[str, ...]) -> str:
@@ -62,6 +85,27 @@ def describe(event: Entry) -> str:
         return f"{part}: no provider left"
     if event["event"] == "output_lost":
         return f"{part} {event['provider']} broke off: {event['reason']}"
+    if event["event"] == "health_changed":
+        said = _health_changed(event)
+        return said and f"{part} {event['provider']} {said}"
     if (available := availability(event)) is None:
         return ""
     return f"{part} {event.get('provider')} {'is back' if available else 'given up'}"
+
+
+def _health_changed(event: Entry) -> str:
+    """A change of health in words, "" for the beginning of a probe: its end says more."""
+    before, after = event["before"], event["after"]
+    rest = f"{event.get('rest', 0.0):.1f} s"
+    if after == "healthy":
+        return "is trusted again"
+    if after == "probation":
+        return "answered its probe: on probation" if before == "probing" else "is on probation"
+    if after == "disabled":
+        return "is disabled"
+    if after == "probing":
+        return ""
+    if before == "probing":
+        return f"probed: {event['reason'] or 'called off'}, cools down for {rest}"
+    rejected = f"rejects its key ({event['reason']}): " if event.get("kind") == "auth" else ""
+    return f"{rejected}cools down for {rest}"

@@ -45,6 +45,7 @@ SOUNDS = {
     "openai": Sound("en", 28, 0.92),
     "deepgram": Sound("en-us", 45, 1.0),
     "cerebras": Sound("en", 60, 1.1),
+    "together": Sound("en-us", 30, 0.96),
 }
 WORDS_PER_MINUTE = 185  # brisk, as at a busy counter; espeak's own default is 175
 

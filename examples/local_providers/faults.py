@@ -39,6 +39,7 @@ Mode = Literal[
 SERVICES: dict[str, frozenset[str]] = {
     "openai": frozenset({"llm", "stt", "tts"}),
     "cerebras": frozenset({"llm", "stt", "tts"}),
+    "together": frozenset({"llm", "stt", "tts"}),
     "deepgram": frozenset({"stt", "tts"}),
     "cartesia": frozenset({"stt", "tts"}),
 }
@@ -68,7 +69,7 @@ class Target(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    vendor: Literal["openai", "cerebras", "deepgram", "cartesia", "*"] = "*"
+    vendor: Literal["openai", "cerebras", "together", "deepgram", "cartesia", "*"] = "*"
     service: Literal["llm", "stt", "tts", "*"] = "*"
 
 

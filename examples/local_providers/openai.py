@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wire of OpenAI: chat completions, transcriptions and speech.
 
-Any vendor that speaks the same wire (Cerebras, for one) is served by the same code.
+Any vendor that speaks the same wire (Cerebras and Together do) is served by the same code.
 """
 
 from __future__ import annotations

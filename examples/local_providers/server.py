@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ROUTES = {
     "openai": openai.routes,
     "cerebras": openai.routes,
+    "together": openai.routes,
     "deepgram": deepgram.routes,
     "cartesia": cartesia.routes,
 }

@@ -57,7 +57,13 @@ class ToneVoice:
     The pitch tells the vendor, so a test can see in the samples who spoke.
     """
 
-    PITCH: ClassVar = {"openai": 400.0, "cerebras": 500.0, "deepgram": 600.0, "cartesia": 800.0}
+    PITCH: ClassVar = {
+        "openai": 400.0,
+        "cerebras": 500.0,
+        "deepgram": 600.0,
+        "together": 700.0,
+        "cartesia": 800.0,
+    }
     WORD, GAP = 0.2, 0.05
 
     async def say(self, text: str, vendor: str) -> Speech:

@@ -227,7 +227,7 @@ async def test_as_a_program_they_say_when_they_are_ready_and_leave_when_told():
         program.terminate()
         _, banner = await asyncio.wait_for(program.communicate(), 20)
 
-    assert set(ready["vendors"]) == {"openai", "cerebras", "deepgram", "cartesia"}
+    assert set(ready["vendors"]) == {"openai", "cerebras", "together", "deepgram", "cartesia"}
     assert (program.returncode, second.returncode) == (0, 2)
     assert b"scripted" in banner
     assert complaint.count(b"\n") == 1
