@@ -15,16 +15,21 @@ from .errors import AdapterClosedError, AllProvidersFailedError, AttemptReport
 from .events import (
     ExhaustedEvent,
     FailoverEvent,
+    FlappingEvent,
+    HealthChangedEvent,
     LLMAvailabilityChangedEvent,
     OutputLostEvent,
+    ProbedEvent,
     RecoveryEvent,
     STTAvailabilityChangedEvent,
     TTSAvailabilityChangedEvent,
     default_observers,
 )
+from .fallback_adapter import FallbackAdapter
 from .log import logger
 from .observability import log_events
 from .provider import Provider
+from .service_health import ServiceHealth
 from .version import __version__
 
 __all__ = [
@@ -33,14 +38,19 @@ __all__ = [
     "AttemptReport",
     "ExhaustedEvent",
     "FailoverEvent",
+    "FallbackAdapter",
     "FallbackLLM",
     "FallbackSTT",
     "FallbackTTS",
+    "FlappingEvent",
+    "HealthChangedEvent",
     "LLMAvailabilityChangedEvent",
     "OutputLostEvent",
+    "ProbedEvent",
     "Provider",
     "RecoveryEvent",
     "STTAvailabilityChangedEvent",
+    "ServiceHealth",
     "TTSAvailabilityChangedEvent",
     "__version__",
 ]

@@ -6,6 +6,7 @@ All of them are LiveKit errors, so code that handles ``APIError`` keeps working:
     APIError
     ├── NoOutputError                  the stream ended cleanly without having done its work
     ├── NotSupportedError              the provider cannot do what the request asks
+    ├── ProbeRefusedError              a probe of the user's own said no
     ├── ProviderCancelledError         a provider cancelled itself
     └── APIConnectionError
         ├── AdapterClosedError         the adapter was closed under a request
@@ -67,6 +68,13 @@ class NotSupportedError(APIError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is not supported", retryable=False)
+
+
+class ProbeRefusedError(APIError):
+    """The callable given as ``probe`` returned ``False``."""
+
+    def __init__(self) -> None:
+        super().__init__("the probe said that the provider is not back")
 
 
 class ProviderCancelledError(APIError):

@@ -15,7 +15,9 @@ from livekit.agents import llm as lk_llm, stt as lk_stt, tts as lk_tts
 
 Component = Literal["llm", "stt", "tts"]
 
-EventName = Literal["failover", "recovery", "exhausted", "output_lost"]
+EventName = Literal[
+    "failover", "recovery", "exhausted", "output_lost", "health_changed", "probed", "flapping"
+]
 """Events of every adapter, next to LiveKit's own and ``<component>_availability_changed``."""
 
 
@@ -115,13 +117,85 @@ class OutputLostEvent:
     timestamp: float
 
 
+@dataclass(frozen=True, slots=True)
+class HealthChangedEvent:
+    """A provider's health moved from one state to another.
+
+    Args:
+        component: Which adapter.
+        provider: The provider's name.
+        before: Its state so far: ``"healthy"``, ``"cooling_down"``, ``"probing"``,
+            ``"probation"`` or ``"disabled"``.
+        after: Its state from now on.
+        reason: What caused it, where something did: as in :class:`FailoverEvent`, or what
+            ``disable()`` was told.
+        kind: What the failure that caused it means, such as ``"transient"`` or ``"auth"``;
+            empty if none did.
+        down_for: Seconds since it stopped being usable; 0.0 if it just did, or is usable.
+        rest: Seconds until it may be probed; 0.0 if it is not cooling down.
+        error: The exception that caused it; ``None`` if none did.
+        timestamp: Wall-clock time, Unix seconds.
+    """
+
+    component: Component
+    provider: str
+    before: str
+    after: str
+    reason: str
+    kind: str
+    down_for: float
+    rest: float
+    error: Exception | None
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedEvent:
+    """A provider was probed: asked something only to learn whether it is well.
+
+    Args:
+        component: Which adapter.
+        provider: The provider's name.
+        good: Whether it gave useful output in time.
+        reason: Why not, as in :class:`FailoverEvent`; empty if it did.
+        elapsed: Seconds the probe took.
+        error: Its exception; ``None`` if it is well.
+        timestamp: Wall-clock time of the end of the probe, Unix seconds.
+    """
+
+    component: Component
+    provider: str
+    good: bool
+    reason: str
+    elapsed: float
+    error: Exception | None
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class FlappingEvent:
+    """Traffic moves between providers more often than ``flapping_limit`` allows.
+
+    Args:
+        component: Which adapter.
+        failovers: How many there were within the window.
+        window: Its length in seconds.
+        timestamp: Wall-clock time, Unix seconds.
+    """
+
+    component: Component
+    failovers: int
+    window: float
+    timestamp: float
+
+
 @dataclass
 class _AvailabilityDetails:
     """What the availability events say beyond LiveKit's two fields.
 
     Args:
         provider: The provider's name.
-        state: Its health: ``"healthy"``, ``"cooling_down"`` ...
+        state: Its health: ``"probation"``, ``"cooling_down"`` ...
         reason: Why it became unavailable; empty on return.
         down_for: Seconds it was unavailable; 0.0 when it has just become so.
         error: The exception that caused it; ``None`` on return.

@@ -7,18 +7,22 @@ keywords, and pydantic validates against them. All durations are in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from .core.walk import Limits
+from .errors import AttemptReport
 
 Timeout = Annotated[float, Gt(0)] | None
 Count = Annotated[int, Ge(0)]
+Positive = Annotated[int, Ge(1)]
 Seconds = Annotated[float, Ge(0)]
+Shares = Annotated[Sequence[Annotated[float, Gt(0), Le(1)]], MinLen(1)]
+Probe = Literal["ping", "replay", "live"] | Callable[[Any], Any] | None
 
 _NO_OTHERS = ConfigDict(extra="forbid")
 
@@ -36,11 +40,17 @@ class ProviderOptions(TypedDict, total=False):
             ever. Streaming recognisers have none.
         max_retry: How often it is asked again, within the request, after a failure that may
             pass. A deadline that passed is not retried: the caller would wait twice.
+        probe: See :class:`AdapterOptions`.
+        stateful: Whether each request changes something at the provider, such as a
+            conversation it keeps. It is then never sent a request that is none: ``"live"``
+            takes the place of other probes.
     """
 
     attempt_timeout: Timeout
     stall_timeout: Timeout
     max_retry: Count
+    probe: Probe
+    stateful: bool
 
 
 @with_config(_NO_OTHERS)
@@ -55,13 +65,37 @@ class AdapterOptions(TypedDict, total=False):
             provider gets what is left of it instead of its ``attempt_timeout``.
         retry_interval: Upper bound of the first wait before asking again; later waits double.
         temporary_disable_sec: How long a failed provider rests before it is probed. Repeated
-            failures double it. 0: the first probe starts at once.
+            failures double it. Rests are shortened by up to a fifth at random, so that many
+            workers do not probe as one. 0: the first probe starts at once.
         max_disable_sec: Longest rest. A rejected key or a missing model rests this long at once.
+        permanent_disable_after_attempts: After how many failed recoveries in a row (bad probes,
+            and failures on probation) a provider is disabled until ``enable()``. ``None``:
+            never. A disabled provider is still asked when all others have failed.
         probe: How a rested provider proves itself. ``"replay"``: the last request is repeated
-            beside the traffic and stopped at its first useful output. ``"live"``: the next
-            request is the test, under the usual deadlines.
+            beside the traffic and stopped at its first useful output. ``"ping"``: a small
+            request of the adapter's own, likewise. A callable: called with the provider; it is
+            back unless that raises or returns ``False``; awaited if it returns an awaitable.
+            ``"live"``: the next request is the test, under the usual deadlines. ``None``:
+            never; it is back when ``enable()`` is called, or when it serves although it was
+            asked last.
+        health_check_interval: Seconds after which a provider that nobody has heard of is
+            probed, healthy or not, whether there is traffic or not. ``None``: only failed
+            providers are probed, and only while there is traffic.
+        probation_successes: How many requests a provider has to serve well after its probe,
+            before its failures are forgotten.
+        reintroduction: What share of the requests a provider on probation gets, step by step;
+            each step takes ``probation_successes``.
         sticky: Stay with the provider that served last until it fails, even when one of higher
             priority is back.
+        min_dwell_sec: How long to stay with it at least.
+        flapping_limit: How many failovers a minute are still normal; more are reported once a
+            minute in a ``flapping`` event. ``None``: never reported.
+        should_failover: Called with a provider's exception and its
+            :class:`~livekit_fallback.AttemptReport`. ``False``: the request ends with that
+            exception, no other provider is asked, and nobody's health is touched. Must be quick
+            and not async. One that raises counts as ``True``.
+        warm_backups: Whom ``prewarm()`` prepares beside the primary: the ``"next"`` provider,
+            ``"all"``, or nobody. Nobody is prewarmed twice.
     """
 
     attempt_timeout: Timeout
@@ -70,8 +104,16 @@ class AdapterOptions(TypedDict, total=False):
     retry_interval: Seconds
     temporary_disable_sec: Seconds
     max_disable_sec: Seconds
-    probe: Literal["replay", "live"]
+    permanent_disable_after_attempts: Positive | None
+    probe: Probe
+    health_check_interval: Timeout
+    probation_successes: Positive
+    reintroduction: Shares
     sticky: bool
+    min_dwell_sec: Seconds
+    flapping_limit: Positive | None
+    should_failover: Callable[[Exception, AttemptReport], bool] | None
+    warm_backups: Literal["next", "all"] | None
 
 
 @with_config(_NO_OTHERS)
@@ -109,9 +151,13 @@ class TTSOptions(AdapterOptions, total=False):
 
     Args:
         max_retry_per_tts: ``max_retry`` of every provider.
+        voice_stickiness: For how long the voice that has taken over stays, once the one of
+            higher priority is back: for the ``"reply"``, or for the ``"call"``, as ``sticky``.
+            Inside a reply the voice never changes unless it fails.
     """
 
     max_retry_per_tts: Count
+    voice_stickiness: Literal["reply", "call"]
 
 
 _COMMON_DEFAULTS = AdapterOptions(
@@ -121,8 +167,24 @@ _COMMON_DEFAULTS = AdapterOptions(
     temporary_disable_sec=5.0,
     # one request in five minutes is no load on a dead provider, and no long absence for a call
     max_disable_sec=300.0,
+    # outages end, and an agent that runs for weeks would be left without its best provider
+    permanent_disable_after_attempts=None,
+    # the most that can be learnt, and what is sent has been paid for with a real request already
     probe="replay",
+    # providers bill for idle checks, and the next request notices as much
+    health_check_interval=None,
+    # a probe may be lucky: one that fails every second time rarely gets through three in a row
+    probation_successes=3,
+    # conversations are few enough for a provider to be given all of them again
+    reintroduction=(1.0,),
     sticky=False,
+    # growing rests keep a flapping provider away already
+    min_dwell_sec=0.0,
+    # one in ten seconds: every other turn of a conversation
+    flapping_limit=6,
+    should_failover=None,
+    # a connection that is not used is closed by its server within minutes
+    warm_backups=None,
 )
 
 LLM_DEFAULTS: LLMOptions = {
@@ -162,6 +224,8 @@ TTS_DEFAULTS: TTSOptions = {
     # the caller has heard nothing yet, but hangs up soon after
     "total_timeout": 8.0,
     "max_retry_per_tts": 0,
+    # the same voice for a whole call is worth more to some than the better one: theirs to say
+    "voice_stickiness": "reply",
 }
 
 _Options = TypeVar("_Options", LLMOptions, STTOptions, TTSOptions, ProviderOptions)
@@ -178,8 +242,18 @@ _RANGES = {
     "max_retry_per_llm": "a whole number, 0 or more",
     "max_retry_per_stt": "a whole number, 0 or more",
     "max_retry_per_tts": "a whole number, 0 or more",
-    "probe": "'replay' or 'live'",
+    "permanent_disable_after_attempts": "a whole number, 1 or more, or None for never",
+    "probe": "'ping', 'replay', 'live', a callable, or None for never",
+    "health_check_interval": "a number of seconds greater than 0, or None for no checks",
+    "probation_successes": "a whole number, 1 or more",
+    "reintroduction": "a list of shares, each greater than 0 and at most 1",
     "sticky": "True or False",
+    "min_dwell_sec": "a number of seconds, 0 or more",
+    "flapping_limit": "a whole number, 1 or more, or None for never",
+    "should_failover": "a callable, or None",
+    "warm_backups": "'next', 'all', or None",
+    "voice_stickiness": "'reply' or 'call'",
+    "stateful": "True or False",
     "retry_on_chunk_sent": "True or False",
 }
 
@@ -194,7 +268,7 @@ def validated(definition: type[_Options], given: Mapping[str, Any]) -> _Options:
     try:
         checked = TypeAdapter(definition).validate_python(dict(given), strict=True)
     except ValidationError as error:
-        raise ValueError(_explain(error, definition)) from None
+        raise ValueError(_explain(error, definition, given)) from None
     return checked
 
 
@@ -219,10 +293,10 @@ def limits(options: Mapping[str, Any], overrides: ProviderOptions, component: st
     )
 
 
-def _explain(error: ValidationError, definition: type[Any]) -> str:
+def _explain(error: ValidationError, definition: type[Any], given: Mapping[str, Any]) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0])
     if name not in _RANGES or first["type"] == "extra_forbidden":
         known = ", ".join(sorted(definition.__annotations__))
         return f"unknown option {name}={first['input']!r}: allowed are {known}"
-    return f"{name}={first['input']!r}: must be {_RANGES[name]}"
+    return f"{name}={given[name]!r}: must be {_RANGES[name]}"

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import Unpack
 
 from .core.walk import Limits
-from .options import ProviderOptions, validated
+from .options import Probe, ProviderOptions, limits, validated
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -52,6 +52,7 @@ class Member(Generic[T]):
         instance: What the adapter calls: the user's object, or a wrapper the adapter made.
         original: The user's object.
         limits: Deadlines and retries.
+        probe: How it proves itself after a failure.
     """
 
     index: int
@@ -59,11 +60,32 @@ class Member(Generic[T]):
     instance: T
     original: T
     limits: Limits
+    probe: Probe
 
     @property
     def is_wrapped(self) -> bool:
         """Whether ``instance`` is a wrapper that the adapter made, and so has to close."""
         return self.instance is not self.original
+
+
+def member_of(
+    index: int,
+    name: str,
+    provider: Provider[T],
+    options: Mapping[str, Any],
+    component: str,
+    wrapper: T | None = None,
+) -> Member[T]:
+    """Return a provider's place in an adapter: its own overrides before the adapter's options."""
+    own = provider.overrides
+    return Member(
+        index=index,
+        name=name,
+        instance=provider.instance if wrapper is None else wrapper,
+        original=provider.instance,
+        limits=limits(options, own, component),
+        probe="live" if own.get("stateful") else own.get("probe", options["probe"]),
+    )
 
 
 def named_providers(given: Any, expected: type[Any], component: str) -> dict[str, Provider[Any]]:

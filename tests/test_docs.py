@@ -46,12 +46,13 @@ def test_readme_leads_with_the_two_commands():
     assert README.split("```")[1].splitlines()[2].split()[:2] == ["make", "test"]
 
 
-def test_readme_example_uses_names_that_exist():
-    """The example is Python, and imports only what the package gives."""
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_readme_examples_use_names_that_exist():
+    """The examples are Python, and import only what the package gives."""
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
     imported = [
         alias.name
+        for example in examples
         for node in ast.walk(ast.parse(example))
         if isinstance(node, ast.ImportFrom) and node.module == "livekit_fallback"
         for alias in node.names

@@ -15,8 +15,11 @@ from livekit_fallback import (
     FallbackLLM,
     FallbackSTT,
     FallbackTTS,
+    FlappingEvent,
+    HealthChangedEvent,
     LLMAvailabilityChangedEvent,
     OutputLostEvent,
+    ProbedEvent,
     RecoveryEvent,
     STTAvailabilityChangedEvent,
     TTSAvailabilityChangedEvent,
@@ -24,7 +27,9 @@ from livekit_fallback import (
 from livekit_fallback.events import Component, EventName, default_observers
 from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS
 
-OWN = [FailoverEvent, RecoveryEvent, ExhaustedEvent, OutputLostEvent]
+OF_REQUESTS = [FailoverEvent, RecoveryEvent, ExhaustedEvent, OutputLostEvent]
+OF_PROVIDERS = [HealthChangedEvent, ProbedEvent]
+OWN = [*OF_REQUESTS, *OF_PROVIDERS, FlappingEvent]
 AVAILABILITY: dict[str, tuple[Any, Any]] = {
     "llm": (LLMAvailabilityChangedEvent, lk_llm.AvailabilityChangedEvent),
     "stt": (STTAvailabilityChangedEvent, lk_stt.AvailabilityChangedEvent),
@@ -40,8 +45,20 @@ def field_names(event: Any) -> set[str]:
 
 @pytest.mark.parametrize("event", OWN)
 def test_every_event_says_where_and_when(event):
-    """Component, request and time are on every event, so that streams of them can be merged."""
-    assert {"component", "request_id", "timestamp"} <= field_names(event)
+    """Component and time are on every event, so that streams of them can be merged."""
+    assert {"component", "timestamp"} <= field_names(event)
+
+
+@pytest.mark.parametrize("event", OF_REQUESTS)
+def test_event_of_a_request_says_of_which(event):
+    """What concurrent requests went through can be told apart."""
+    assert "request_id" in field_names(event)
+
+
+@pytest.mark.parametrize("event", OF_PROVIDERS)
+def test_event_of_a_provider_says_of_which_and_why(event):
+    """An outage can be followed by provider, and is never without its cause."""
+    assert {"provider", "reason", "error"} <= field_names(event)
 
 
 def test_failover_says_from_to_why_and_after_how_long():
@@ -83,7 +100,15 @@ def test_availability_event_says_more_than_livekits(component):
 
 def test_event_names_are_those_of_every_adapter():
     """What the types promise can be subscribed to."""
-    assert set(get_args(EventName)) == {"failover", "recovery", "exhausted", "output_lost"}
+    assert set(get_args(EventName)) == {
+        "failover",
+        "recovery",
+        "exhausted",
+        "output_lost",
+        "health_changed",
+        "probed",
+        "flapping",
+    }
     assert set(get_args(Component)) == set(AVAILABILITY)
 
 

@@ -65,3 +65,30 @@ def test_every_public_class_is_documented(name):
 def test_public_constructors_can_be_introspected(name):
     """Types are there at run time too, for tools that read them."""
     assert get_type_hints(getattr(livekit_fallback, name).__init__)
+
+
+def test_one_name_for_all_adapters_can_be_introspected():
+    """It looks like a class and is a function: its arguments are typed and documented as one's."""
+    hints = get_type_hints(livekit_fallback.FallbackAdapter)
+
+    assert {"primary", "backups", "timeout", "max_retries", "health_check_interval"} <= set(hints)
+
+
+@pytest.mark.parametrize("adapter", ["FallbackLLM", "FallbackSTT", "FallbackTTS"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "services",
+        "active_service",
+        "get_service_health",
+        "disable",
+        "enable",
+        "prefer",
+        "reset",
+        "on_failover",
+        "on_recovery",
+    ],
+)
+def test_every_adapter_can_be_looked_into_and_controlled(adapter, name):
+    """The same names on all three."""
+    assert hasattr(getattr(livekit_fallback, adapter), name)

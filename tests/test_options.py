@@ -45,12 +45,44 @@ RANGES: dict[str, tuple[list[Any], list[Any]]] = {
         [0, 0.0, -0.1, -1, *NOT_NUMBERS],
     ),
     "a number of seconds, 0 or more": ([0, 0.0, 0.5, 300], [-0.001, -1, None, *NOT_NUMBERS]),
+    "a number of seconds greater than 0, or None for no checks": (
+        [None, 0.001, 1, 30.0],
+        [0, -1, *NOT_NUMBERS],
+    ),
     "a whole number, 0 or more": ([0, 1, 10], [-1, 1.0, 0.5, None, math.inf, *NOT_NUMBERS]),
-    "'replay' or 'live'": (["replay", "live"], ["ping", "Replay", "", None, True, 1]),
+    "a whole number, 1 or more": ([1, 3, 10], [0, -1, 1.0, None, math.inf, *NOT_NUMBERS]),
+    "a whole number, 1 or more, or None for never": (
+        [None, 1, 6],
+        [0, -1, 1.0, math.inf, *NOT_NUMBERS],
+    ),
+    "'ping', 'replay', 'live', a callable, or None for never": (
+        ["ping", "replay", "live", callable, None],
+        ["Replay", "", b"ping", True, 1, []],
+    ),
+    "a list of shares, each greater than 0 and at most 1": (
+        [[1.0], [0.1, 0.5, 1.0], (0.5,), (1,), [1e-6]],
+        [[], [0.0], [0.5, 1.5], [-0.1], [True], [math.nan], ["1"], "1", 0.5, None, {0.5: 1}],
+    ),
+    "a callable, or None": ([callable, None], [True, 0, "yes", []]),
+    "'next', 'all', or None": (["next", "all", None], ["none", "", True, 2, []]),
+    "'reply' or 'call'": (["reply", "call"], ["Reply", "", None, True, 1]),
     "True or False": ([True, False], [0, 1, "true", None]),
 }
 
-TIMEOUT, SECONDS, COUNT, PROBE, SWITCH = RANGES
+(
+    TIMEOUT,
+    SECONDS,
+    INTERVAL,
+    COUNT,
+    POSITIVE,
+    LIMIT,
+    PROBE,
+    SHARES,
+    RULE,
+    BACKUPS,
+    STICKINESS,
+    SWITCH,
+) = RANGES
 OPTIONS = {
     "attempt_timeout": TIMEOUT,
     "stall_timeout": TIMEOUT,
@@ -63,8 +95,18 @@ OPTIONS = {
     "max_retry_per_llm": COUNT,
     "max_retry_per_stt": COUNT,
     "max_retry_per_tts": COUNT,
+    "permanent_disable_after_attempts": LIMIT,
     "probe": PROBE,
+    "health_check_interval": INTERVAL,
+    "probation_successes": POSITIVE,
+    "reintroduction": SHARES,
     "sticky": SWITCH,
+    "min_dwell_sec": SECONDS,
+    "flapping_limit": LIMIT,
+    "should_failover": RULE,
+    "warm_backups": BACKUPS,
+    "voice_stickiness": STICKINESS,
+    "stateful": SWITCH,
     "retry_on_chunk_sent": SWITCH,
 }
 EVERYWHERE = [

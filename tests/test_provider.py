@@ -10,7 +10,8 @@ from livekit.agents import llm as lk_llm
 
 from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS, Provider
 from livekit_fallback.core.walk import Limits
-from livekit_fallback.provider import Member, named_providers
+from livekit_fallback.options import LLM_DEFAULTS
+from livekit_fallback.provider import Member, member_of, named_providers
 from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS
 
 
@@ -165,5 +166,28 @@ def test_member_knows_whether_the_adapter_made_its_instance():
     """Only wrappers are closed with the adapter; what the user passed in is not."""
     mine, wrapper, limits = object(), object(), Limits(None, None)
 
-    assert not Member(0, "a", mine, mine, limits).is_wrapped
-    assert Member(0, "a", wrapper, mine, limits).is_wrapped
+    assert not Member(0, "a", mine, mine, limits, "replay").is_wrapped
+    assert Member(0, "a", wrapper, mine, limits, "replay").is_wrapped
+
+
+# --- what is special about one -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({}, "replay"),
+        ({"probe": "ping"}, "ping"),
+        ({"probe": None}, None),
+        ({"probe": callable}, callable),
+        ({"stateful": False}, "replay"),
+        ({"stateful": True}, "live"),
+        ({"stateful": True, "probe": "ping"}, "live"),
+        ({"stateful": True, "probe": callable}, "live"),
+    ],
+)
+def test_probe_of_one_provider(overrides, expected):
+    """Its own before the adapter's; what keeps a conversation is sent real requests only."""
+    entry = Provider(ScriptedLLM(), **overrides)
+
+    assert member_of(0, "a", entry, LLM_DEFAULTS, "llm").probe == expected

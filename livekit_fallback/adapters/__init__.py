@@ -3,13 +3,16 @@
 
 What is written once:
 
-* ``_chain.py``: what an adapter owns: providers, health, events, metrics, closing
+* ``_chain.py``: what an adapter owns: providers, health, metrics, closing
+* ``_emitter.py``: the events and hooks by which it tells about them
+* ``_control.py``, ``_base.py``: what operators, and what the session, read from any adapter
 * ``_request.py``: one request's walk down the chain, driven
-* ``_attempt.py``: one use of one provider: deadlines, commit point, cancellation, closing
+* ``_rejections.py``: whether a rejected request was the provider's fault or its own
+* ``_attempt.py`` with ``_assignment.py``: one use of one provider: deadlines, commit point,
+  cancellation, closing
 * ``_watch.py``, ``_tasks.py``, ``_clock.py``: its timer, its task, its time
 * ``_outbox.py``: the way from an attempt to the session
 * ``_probe.py``: probes of providers whose cool-down is over
-* ``_base.py``: what the session reads from any adapter
 * ``_livekit.py``: everything private of LiveKit that we touch, with the reasons
 
 What is special about each component:

@@ -16,21 +16,22 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar, copy_context
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..classify import ErrorFacts, classify
-from ..core.circuit import Permit
 from ..core.outcome import Outcome, Status
 from ..errors import (
+    AttemptReport,
     FirstOutputTimeoutError,
     NoOutputError,
     ProviderCancelledError,
     StallError,
     as_exception,
 )
-from ..provider import Member
+from . import _clock
+from ._assignment import Assignment
 from ._livekit import mark_probe
-from ._tasks import TaskHolder, dismiss, settle
+from ._tasks import dismiss, settle
 from ._watch import Watch
 
 # How long the end of a request waits for its provider's stream to close. Streams close within a
@@ -51,28 +52,6 @@ Stream = AbstractAsyncContextManager[AsyncIterator[Item]]
 current_attempt: ContextVar[Attempt[Any] | None] = ContextVar("current_attempt", default=None)
 """The attempt that the running code works for. Tasks started by a provider inherit it, which is
 how a metrics event of a shared provider is traced to the request that caused it."""
-
-
-class Assignment(NamedTuple):
-    """What an attempt is given to work with.
-
-    Args:
-        member: The provider to use.
-        permit: Leave to use it; outcomes are reported with it.
-        tasks: Holds the attempt's task.
-        first_output_due: When the first useful output must be there if it is owed from the
-            given time on; ``None`` is no limit. Called once per debt.
-        served: Called at the first useful output of the attempt.
-        is_probe: The attempt exists only to learn whether the provider is back: it ends at its
-            first useful output.
-    """
-
-    member: Member[Any]
-    permit: Permit
-    tasks: TaskHolder
-    first_output_due: Callable[[float], float | None]
-    served: Callable[[Attempt[Any]], None]
-    is_probe: bool = False
 
 
 class Attempt(ABC, Generic[Item]):
@@ -130,6 +109,11 @@ class Attempt(ABC, Generic[Item]):
         return self._latency
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way that its end would decide about."""
+        return False
+
+    @property
     def owed(self) -> bool:
         """Whether the provider has owed output at any time."""
         return self._owed_since is not None
@@ -150,6 +134,11 @@ class Attempt(ABC, Generic[Item]):
         return self.error is not None and not self.committed
 
     @property
+    def was_idle(self) -> bool:
+        """Whether its end, however it came, was of no consequence: it is just begun anew."""
+        return False
+
+    @property
     def broke_off(self) -> bool:
         """Whether, after a failure, the session is left with part of an answer."""
         return self.committed
@@ -168,6 +157,22 @@ class Attempt(ABC, Generic[Item]):
     def duration(self) -> float:
         """Seconds since the attempt began."""
         return self._loop.time() - self.started_at
+
+    def report(self) -> AttemptReport:
+        """Say what the attempt came to, once it has failed."""
+        facts, error = self.facts, self.error
+        assert facts is not None
+        assert error is not None
+        return AttemptReport(
+            provider=self.member.name,
+            kind=facts.failure.kind,
+            reason=facts.failure.reason,
+            status_code=facts.status_code,
+            request_id=facts.request_id,
+            body=facts.body,
+            duration=self.duration,
+            error=error,
+        )
 
     async def run(self) -> Outcome:
         """Use the provider and return how it went. Call once.
@@ -253,7 +258,7 @@ class Attempt(ABC, Generic[Item]):
         return self._last_output + stall_timeout
 
     def _succeed(self) -> None:
-        self._decide(Outcome(Status.SUCCESS, self._latency))
+        self._decide(Outcome(Status.SUCCESS, self.latency))
 
     def _fail(self, error: BaseException) -> None:
         if self._verdict.done():
@@ -262,8 +267,8 @@ class Attempt(ABC, Generic[Item]):
             self._succeed()
             return
         self.error = as_exception(error)
-        self.facts = classify(self.error)
-        self._decide(Outcome(Status.FAILURE, self._latency, self.facts.failure))
+        self.facts = classify(self.error, now=_clock.wall())
+        self._decide(Outcome(Status.FAILURE, self.latency, self.facts.failure))
 
     def _decide(self, outcome: Outcome) -> None:
         if not self._verdict.done():

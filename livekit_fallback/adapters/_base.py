@@ -3,23 +3,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from livekit.agents import APIConnectOptions
 
 from ..events import Component
-from ._attempt import Assignment
-from ._chain import Chain
+from ._assignment import Assignment
+from ._control import Controls
+
+T = TypeVar("T")
 
 # Plugins time their connection and each read by one value. Deadlines are the adapter's, so this
 # only has to be long enough not to fire while nothing is owed, such as a voice waiting for text.
 _PATIENT_SEC = 60.0
 
 
-class ChainedAdapter:
+class ChainedAdapter(Controls[T]):
     """Mixin of the adapters. ``_chain`` is set by their constructors."""
-
-    _chain: Chain[Any]
 
     @property
     def component(self) -> Component:
@@ -29,19 +29,19 @@ class ChainedAdapter:
     @property
     def model(self) -> str:
         """Model of the provider that the next request goes to."""
-        model: str = self._chain.next_member.instance.model
+        model: str = self._chain.next_member.instance.model  # type: ignore[attr-defined]
         return model
 
     @property
     def provider(self) -> str:
         """Vendor of the provider that the next request goes to."""
-        provider: str = self._chain.next_member.instance.provider
+        provider: str = self._chain.next_member.instance.provider  # type: ignore[attr-defined]
         return provider
 
     @property
     def metrics_metadata(self) -> Any:
         """Model and vendor of the provider that served last."""
-        return self._chain.last_member.instance.metrics_metadata
+        return self._chain.last_member.instance.metrics_metadata  # type: ignore[attr-defined]
 
 
 def patient_options() -> APIConnectOptions:

@@ -4,34 +4,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from livekit.agents.llm import LLMError
-from livekit.agents.stt import STTError
-from livekit.agents.tts import TTSError
-
-from ..core.circuit import Change, CoolDownPolicy, Permit, State
-from ..core.health import HealthBook
-from ..core.outcome import Outcome
+from ..core.circuit import Change, HealthPolicy, Permit, State
+from ..core.flapping import FlappingWatch
+from ..core.health import HealthBook, OrderPolicy
+from ..core.outcome import Outcome, Status
 from ..core.walk import Walk
-from ..errors import AllProvidersFailedError, AttemptReport
-from ..events import (
-    Component,
-    ExhaustedEvent,
-    FailoverEvent,
-    LLMAvailabilityChangedEvent,
-    OutputLostEvent,
-    RecoveryEvent,
-    STTAvailabilityChangedEvent,
-    TTSAvailabilityChangedEvent,
-    default_observers,
-)
+from ..errors import AttemptReport
+from ..events import Component, default_observers
 from ..log import logger
 from ..provider import Member
 from . import _clock
 from ._attempt import Attempt, current_attempt
-from ._livekit import quick_listener
+from ._emitter import Emitter
+from ._livekit import quick_listener, usage_of
 from ._probe import MakeProbe, Prober
 from ._tasks import TaskHolder
 
@@ -42,13 +31,6 @@ T = TypeVar("T")
 
 # How long closing the adapter waits for providers that refuse to be cancelled.
 _CLOSE_PATIENCE_SEC = 1.0
-
-_ERROR_EVENT: Mapping[Component, Any] = {"llm": LLMError, "stt": STTError, "tts": TTSError}
-_AVAILABILITY_EVENT: Mapping[Component, Any] = {
-    "llm": LLMAvailabilityChangedEvent,
-    "stt": STTAvailabilityChangedEvent,
-    "tts": TTSAvailabilityChangedEvent,
-}
 
 
 class Chain(Generic[T]):
@@ -61,6 +43,7 @@ class Chain(Generic[T]):
         component: Which of the three it is.
         members: The providers, in priority order.
         options: The adapter's resolved options.
+        ping: Makes the component's smallest request, as a probe.
     """
 
     def __init__(
@@ -69,33 +52,43 @@ class Chain(Generic[T]):
         component: Component,
         members: list[Member[T]],
         options: Mapping[str, Any],
+        ping: MakeProbe,
     ) -> None:
         self.component = component
         self.members = members
         self.options = options
         self.tasks = TaskHolder()
-        # called by record() when a provider is back; they may end attempts, and so record again
-        self.when_healthy: set[Callable[[], None]] = set()
+        self.events = Emitter(adapter, component, self.tasks)
+        # called when the order to ask in has changed; they may end attempts, and so record again
+        self.when_reordered: set[Callable[[], None]] = set()
+        self.created_at = _clock.wall()
         self._closing = asyncio.Event()
         self.health = HealthBook(
-            [_cool_down_policy(options) for _ in members],
-            live_probe=options["probe"] == "live",
-            sticky=options["sticky"],
+            [_health_policy(options) for _ in members],
+            _order_policy(options, members),
+            jitter=_clock.jitter,
         )
-        self._adapter = adapter
+        self.last_failures: dict[int, AttemptReport] = {}
+        self.reasons: dict[int, str] = {}  # why a provider is not healthy
+        self.probe_usage: Counter[int] = Counter()
+        self._limits = [member.limits for member in members]
+        self._cold = _to_prewarm(options, members)
+        self._flapping = FlappingWatch(options["flapping_limit"])
         self._left_at: dict[int, float] = {}  # when traffic left a provider, until it is back
         self._on_metrics = quick_listener(self._forward_metrics)
-        self._prober = Prober(self) if options["probe"] == "replay" else None
+        self._prober = Prober(self, ping, options["health_check_interval"])
         for member in members:
             member.instance.on("metrics_collected", self._on_metrics)  # type: ignore[attr-defined]
         for observe in default_observers:
             observe(adapter)
+        if _clock.is_running():
+            self._prober.watch()
 
     def new_walk(self) -> Walk:
         """Return a fresh walk for a request that begins now."""
         return Walk(
             self.health,
-            [member.limits for member in self.members],
+            self._limits,
             total_timeout=self.options["total_timeout"],
             retry_interval=self.options["retry_interval"],
             jitter=_clock.jitter,
@@ -124,8 +117,7 @@ class Chain(Generic[T]):
 
     def remember(self, make_probe: MakeProbe) -> None:
         """Keep the request just made as the sample that probes repeat."""
-        if self._prober is not None:
-            self._prober.remember(make_probe)
+        self._prober.remember(make_probe)
 
     @property
     def next_member(self) -> Member[T]:
@@ -139,20 +131,81 @@ class Chain(Generic[T]):
 
     def record(self, permit: Permit, outcome: Outcome, report: AttemptReport | None = None) -> None:
         """Take an outcome into account and tell the subscribers what it changed."""
-        change = self.health.record(permit, outcome, _clock.now())
+        if report is not None:
+            self.last_failures[permit.provider] = report
+        self._changed(self.health.record(permit, outcome, _clock.now()), report)
+
+    def release(self, permit: Permit) -> None:
+        """Take back what was given for a request that there was none of."""
+        self._changed(self.health.release(permit, _clock.now()))
+
+    def record_probe(self, permit: Permit, outcome: Outcome, attempt: Attempt[Any] | None) -> None:
+        """Take the outcome of a probe into account; ``None``: there was nothing to ask."""
+        report = None
+        if attempt is not None and outcome.status is Status.FAILURE:
+            report = self.last_failures[permit.provider] = attempt.report()
+        if attempt is not None and outcome.status is not Status.CANCELLED:
+            self.events.probed(attempt.member, attempt.duration, report)
+        self._changed(self.health.record_probe(permit, outcome, _clock.now()), report)
+
+    def probe_began(self, permit: Permit) -> None:
+        """Tell the subscribers that the provider is being probed."""
+        self._changed(self.health.circuit(permit.provider).last_change)
+
+    def disable(self, member: Member[T], reason: str) -> None:
+        """Send a provider no more requests until it is enabled, or all is reset."""
+        change = self.health.circuit(member.index).disable(_clock.now_anywhere())
+        self.reasons[member.index] = reason
+        self._changed(change, reason=reason)
+
+    def enable(self, member: Member[T]) -> None:
+        """Put a provider that is not usable on probation at once."""
+        self._changed(self.health.circuit(member.index).enable(_clock.now_anywhere()))
+
+    def prefer(self, member: Member[T] | None) -> None:
+        """Ask this provider first while it is usable; ``None``: the first of the list again."""
+        self.health.prefer(None if member is None else member.index)
+        self._tell_reordered()
+
+    def reset(self) -> None:
+        """Forget all failures, what was disabled, and who was preferred."""
+        for change in self.health.reset(_clock.now_anywhere()):
+            self._changed(change)
+        self.last_failures.clear()
+        self._tell_reordered()
+
+    def _changed(
+        self, change: Change | None, report: AttemptReport | None = None, *, reason: str = ""
+    ) -> None:
         if change is None:
             return
-        if (change.before is State.HEALTHY) != (change.after is State.HEALTHY):
-            self._emit_availability(change, report)
-        if change.after is State.COOLING_DOWN and self._prober is not None:
-            self._prober.schedule(permit.provider)
+        member = self.members[change.provider]
+        reason = report.reason if report else reason
         if change.after is State.HEALTHY:
-            for notify in tuple(self.when_healthy):
-                notify()
+            self.reasons.pop(change.provider, None)
+        elif reason:
+            self.reasons[change.provider] = reason
+        self.events.health_changed(member, change, report, reason)
+        if change.after is State.COOLING_DOWN:
+            self._prober.schedule(change.provider)
+        self._tell_reordered()
 
-    def has_better_than(self, index: int) -> bool:
-        """Whether a request would now go to a provider of higher priority than this one."""
-        return index > 0 and self.health.first(_clock.now()) < index
+    def _tell_reordered(self) -> None:
+        for notify in tuple(self.when_reordered):
+            notify()
+
+    def prewarm(self, **options: Any) -> None:
+        """Prewarm the primary and those of the backups that were asked for. Nobody twice."""
+        cold, self._cold = self._cold, []
+        for member in cold:
+            try:
+                member.instance.prewarm(**options)  # type: ignore[attr-defined]
+            except Exception as error:
+                # it may be well when it is needed, and is asked like any other then
+                logger.warning(
+                    "a provider could not be prewarmed",
+                    extra={"provider": member.name, "lk.pii.error": repr(error)},
+                )
 
     def served(self, attempt: Attempt[Any], request: Request) -> None:
         """Take note that a provider gave useful output, and whether traffic moved by it."""
@@ -163,12 +216,34 @@ class Chain(Generic[T]):
         ):
             return
         now = _clock.now()
-        self.health.mark_served(member.index)
+        self.health.mark_served(member.index, now)
         left_at = self._left_at.get(member.index, now)
         kept = {i: at for i, at in self._left_at.items() if i < member.index}
         self._left_at = {**dict.fromkeys(range(member.index), now), **kept}
         if member.index < before:
-            self._emit_recovery(request.id, member, self.members[before], now - left_at)
+            self.events.recovery(request.id, member, self.members[before], now - left_at)
+
+    def should_fail_over(self, report: AttemptReport) -> bool:
+        """Ask the user's own rule, where there is one."""
+        rule = self.options["should_failover"]
+        if rule is None:
+            return True
+        try:
+            return bool(rule(report.error, report))
+        except (Exception, asyncio.CancelledError) as error:
+            logger.error("should_failover failed", extra={"lk.pii.error": repr(error)})
+            return True
+
+    def failed_over(
+        self, request_id: str, failed: AttemptReport, old: int, new: int, *, attempt: int
+    ) -> None:
+        """Tell the subscribers that a request moves on."""
+        self.events.failover(
+            request_id, failed, self.members[old], self.members[new], attempt=attempt
+        )
+        failovers = self._flapping.failed_over(_clock.now())
+        if failovers is not None:
+            self.events.flapping(failovers)
 
     async def aclose(self) -> None:
         """Stop everything the adapter started. Providers stay open, wrappers do not. Idempotent."""
@@ -176,92 +251,12 @@ class Chain(Generic[T]):
             return
         # set first: whatever runs during the waits below must not start anything new
         self._closing.set()
-        if self._prober is not None:
-            self._prober.close()
+        self._prober.close()
         await self.tasks.close(patience=_CLOSE_PATIENCE_SEC)
         for member in self.members:
             member.instance.off("metrics_collected", self._on_metrics)  # type: ignore[attr-defined]
             if member.is_wrapped:
                 await member.instance.aclose()  # type: ignore[attr-defined]
-
-    def emit_error(self, error: Exception, *, recoverable: bool) -> None:
-        """Emit LiveKit's ``error``. The session counts the unrecoverable ones against the call."""
-        event = _ERROR_EVENT[self.component](
-            timestamp=_clock.wall(),
-            label=self._adapter.label,
-            error=error,
-            recoverable=recoverable,
-        )
-        self._emit("error", event)
-
-    def emit_failover(
-        self, request_id: str, failed: AttemptReport, target: Member[T], *, attempt: int
-    ) -> None:
-        event = FailoverEvent(
-            component=self.component,
-            request_id=request_id,
-            from_provider=failed.provider,
-            to_provider=target.name,
-            reason=failed.reason,
-            elapsed=failed.duration,
-            attempt=attempt,
-            error=failed.error,
-            timestamp=_clock.wall(),
-        )
-        self._emit("failover", event)
-
-    def emit_exhausted(self, request_id: str, error: AllProvidersFailedError) -> None:
-        event = ExhaustedEvent(
-            component=self.component,
-            request_id=request_id,
-            elapsed=error.duration,
-            attempts=len(error.attempts),
-            error=error,
-            timestamp=_clock.wall(),
-        )
-        self._emit("exhausted", event)
-
-    def emit_output_lost(
-        self, request_id: str, report: AttemptReport, *, delivered: float, lost: float | None
-    ) -> None:
-        event = OutputLostEvent(
-            component=self.component,
-            request_id=request_id,
-            provider=report.provider,
-            reason=report.reason,
-            delivered=delivered,
-            lost=lost,
-            error=report.error,
-            timestamp=_clock.wall(),
-        )
-        self._emit("output_lost", event)
-
-    def _emit_recovery(
-        self, request_id: str, member: Member[T], came_from: Member[T], down_for: float
-    ) -> None:
-        event = RecoveryEvent(
-            component=self.component,
-            request_id=request_id,
-            provider=member.name,
-            from_provider=came_from.name,
-            down_for=down_for,
-            timestamp=_clock.wall(),
-        )
-        self._emit("recovery", event)
-
-    def _emit_availability(self, change: Change, report: AttemptReport | None) -> None:
-        member = self.members[change.provider]
-        event = _AVAILABILITY_EVENT[self.component](
-            member.original,
-            change.after is State.HEALTHY,
-            provider=member.name,
-            state=change.after.value,
-            reason=report.reason if report else "",
-            down_for=change.down_for,
-            error=report.error if report else None,
-            timestamp=_clock.wall(),
-        )
-        self._emit(f"{self.component}_availability_changed", event)
 
     def _forward_metrics(self, metrics: Any) -> None:
         innermost = attempt = current_attempt.get()
@@ -270,32 +265,42 @@ class Chain(Generic[T]):
         if attempt is None:
             # by somebody's own use of the provider; what another adapter used, that one reports
             if innermost is None:
-                self._emit("metrics_collected", metrics)
-        elif attempt.is_probe or attempt.was_in_vain:
+                self.events.emit("metrics_collected", metrics)
+        elif attempt.is_probe:
+            self.probe_usage[attempt.member.index] += usage_of(metrics)
+        elif attempt.was_in_vain:
             return  # not part of what the session used
         elif attempt.is_open_question:
             attempt.metrics.append(metrics)
         else:
-            self._emit("metrics_collected", metrics)
+            self.events.emit("metrics_collected", metrics)
 
     def settle_metrics(self, attempt: Attempt[Any]) -> None:
         """Emit what was held back while it was open whether the attempt would be in vain."""
         held, attempt.metrics = attempt.metrics, []
         if not attempt.was_in_vain:
             for metrics in held:
-                self._emit("metrics_collected", metrics)
-
-    def _emit(self, name: str, event: Any) -> None:
-        try:
-            self._adapter.emit(name, event)
-        except (Exception, asyncio.CancelledError) as error:
-            # a subscriber's mistake must never break a call; nothing is awaited here, so a
-            # cancellation is one, too
-            logger.error("a subscriber failed", extra={"event": name, "lk.pii.error": repr(error)})
+                self.events.emit("metrics_collected", metrics)
 
 
-def _cool_down_policy(options: Mapping[str, Any]) -> CoolDownPolicy:
-    return CoolDownPolicy(
+def _health_policy(options: Mapping[str, Any]) -> HealthPolicy:
+    return HealthPolicy(
         base=options["temporary_disable_sec"],
         cap=max(options["max_disable_sec"], options["temporary_disable_sec"]),
+        give_up_after=options["permanent_disable_after_attempts"],
+        shares=tuple(options["reintroduction"]),
+        successes=options["probation_successes"],
     )
+
+
+def _order_policy(options: Mapping[str, Any], members: Sequence[Member[Any]]) -> OrderPolicy:
+    return OrderPolicy(
+        live_probes=tuple(member.probe == "live" for member in members),
+        sticky=options["sticky"],
+        min_dwell=options["min_dwell_sec"],
+    )
+
+
+def _to_prewarm(options: Mapping[str, Any], members: list[Member[T]]) -> list[Member[T]]:
+    count = {None: 1, "next": 2, "all": len(members)}[options["warm_backups"]]
+    return members[:count]

@@ -15,10 +15,16 @@ def now() -> float:
 
 def now_anywhere() -> float:
     """Return the same where no loop may be running: sessions read properties that early."""
+    return now() if is_running() else time.monotonic()
+
+
+def is_running() -> bool:
+    """Whether there is an event loop to schedule things on."""
     try:
-        return now()
+        asyncio.get_running_loop()
     except RuntimeError:
-        return time.monotonic()
+        return False
+    return True
 
 
 def wall() -> float:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from livekit import rtc
-from livekit.agents import NotGivenOr
+from livekit.agents import NOT_GIVEN, NotGivenOr
 from livekit.agents.stt import STT, RecognizeStream, SpeechEvent
 from livekit.agents.utils import AudioBuffer
 
 from ..errors import EndedEarlyError, NotListeningError, NotSupportedError
-from ._attempt import Assignment, Attempt
+from ._assignment import Assignment
+from ._attempt import Attempt
 from ._base import connect_options
 from ._livekit import oldest_untaken
 from ._oneshot import OneShot
@@ -22,12 +23,19 @@ _CONNECTED_AFTER = 2.0
 _CONNECTED_AFTER_SEC = 10.0  # for those without a deadline
 
 
+_PING_RATE = 16_000
+
+
 class Listener(Protocol):
     """Who an attempt hears for: the session's stream."""
 
     @property
     def input_ended(self) -> bool:
         """Whether the session has said that no more audio comes."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing was said since the last words that were settled."""
 
     def hear(self, attempt: ListenAttempt, event: SpeechEvent) -> None:
         """Take an event of the recogniser."""
@@ -60,6 +68,17 @@ class ListenAttempt(Attempt[SpeechEvent]):
         self._give_audio_so_far = prime
         self._untaken: object | None = None  # the oldest input lying there at the last look
         self._untaken_since = 0.0
+        self.is_settled = False  # every word it gave was counted as a request served
+
+    @property
+    def latency(self) -> float | None:
+        """None: how long after a word its text may come is not for a stream to say."""
+        return None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no words came since the last that were counted: each utterance is a request."""
+        return self.is_settled
 
     def feed(self, give: Callable[[Any], None], what: Any) -> bool:
         """Hand input to the recogniser; return whether its stream accepted it."""
@@ -76,9 +95,19 @@ class ListenAttempt(Attempt[SpeechEvent]):
     @property
     def has_served(self) -> bool:
         """Whether it gave text, or was connected for so long that silence was the caller's."""
+        return self.committed or self.duration > self._connected_after
+
+    @property
+    def _connected_after(self) -> float:
         timeout = self.member.limits.attempt_timeout
-        connected_after = _CONNECTED_AFTER_SEC if timeout is None else timeout * _CONNECTED_AFTER
-        return self.committed or self.duration > connected_after
+        return _CONNECTED_AFTER_SEC if timeout is None else timeout * _CONNECTED_AFTER
+
+    @property
+    def was_idle(self) -> bool:
+        """Whether it ended while the caller was silent: servers recycle connections."""
+        quiet_since = max(self.started_at, self._last_output)
+        is_long = self._loop.time() - quiet_since > self._connected_after
+        return is_long and self._listener is not None and self._listener.is_silent
 
     @property
     def is_open_question(self) -> bool:
@@ -90,8 +119,8 @@ class ListenAttempt(Attempt[SpeechEvent]):
         """Never: the next provider hears what no final transcript has settled."""
         return False
 
-    def hand_back(self) -> None:
-        """End here: a better provider is back, and no word is under way."""
+    def hand_over(self) -> None:
+        """End here: another provider is better by now, and no word is under way."""
         self.unfinished = True
         self._succeed()
 
@@ -104,8 +133,9 @@ class ListenAttempt(Attempt[SpeechEvent]):
         if self._listener is None or self.ears is None:
             return
         self._untaken = oldest_untaken(self.ears)
-        self._untaken_since = self._loop.time()
-        self._watch.look()
+        if self._untaken is not None:
+            self._untaken_since = self._loop.time()
+            self._watch.look()
 
     def _due(self) -> float | None:
         due = super()._due()
@@ -128,6 +158,7 @@ class ListenAttempt(Attempt[SpeechEvent]):
 
     def _receive(self, event: SpeechEvent) -> None:
         if text_of(event):
+            self.is_settled = False
             self._output()
         if self._listener is not None:
             self._listener.hear(self, event)
@@ -139,6 +170,16 @@ class ListenAttempt(Attempt[SpeechEvent]):
         if self._listener is None:
             return EndedEarlyError("no transcript of the sample")
         return None if self._listener.input_ended else EndedEarlyError("audio was still coming")
+
+
+class PingAttempt(ListenAttempt):
+    """A probe that hears silence. Any event will do, and so will a clean end."""
+
+    def _receive(self, event: SpeechEvent) -> None:
+        self._output()
+
+    def _judge_end(self) -> BaseException | None:
+        return None
 
 
 class RecognizeAttempt(Attempt[SpeechEvent]):
@@ -178,7 +219,23 @@ def probe_with(
     if given.member.is_wrapped:
         # behind its wrapper, a detector would have to find the end of the utterance again
         return recognize_with(list(sample), language, given)
+    return _hear_sample(ListenAttempt, sample, language, given)
 
+
+def ping_with(given: Assignment) -> Attempt[SpeechEvent]:
+    """Return a probe that hears a second of silence: it only shows whether one is let in."""
+    silence = [rtc.AudioFrame(bytes(2 * _PING_RATE), _PING_RATE, 1, _PING_RATE)]
+    if given.member.is_wrapped:
+        return recognize_with(silence, NOT_GIVEN, given)
+    return _hear_sample(PingAttempt, silence, NOT_GIVEN, given)
+
+
+def _hear_sample(
+    kind: type[ListenAttempt],
+    sample: Sequence[rtc.AudioFrame],
+    language: NotGivenOr[str],
+    given: Assignment,
+) -> ListenAttempt:
     def open_stream() -> RecognizeStream:
         attempt.owe()
         return open_ears(language, given)
@@ -188,7 +245,7 @@ def probe_with(
             ears.push_frame(frame)
         ears.end_input()
 
-    attempt = ListenAttempt(given, open_stream, None, prime)
+    attempt = kind(given, open_stream, None, prime)
     return attempt
 
 

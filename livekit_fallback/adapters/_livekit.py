@@ -39,6 +39,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 from livekit.agents.telemetry import gen_ai, trace_types
@@ -86,6 +87,15 @@ def oldest_untaken(ears: Any) -> object | None:
     """Return the oldest input that a recogniser's stream has not taken yet, if there is any."""
     waiting = ears._input_ch._queue
     return waiting[0] if waiting else None
+
+
+def usage_of(metrics: Any) -> int:
+    """Return what a provider counted: tokens (LLM), characters (TTS), seconds of audio (STT)."""
+    for name in ("characters_count", "audio_duration", "total_tokens"):
+        count: float | None = getattr(metrics, name, None)
+        if count is not None:
+            return ceil(count)
+    return 0
 
 
 def end_span(span: trace.Span | None) -> None:

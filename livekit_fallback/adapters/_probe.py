@@ -1,22 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Probes: small requests, beside the traffic, that only learn whether a provider is back.
+"""Probes: small requests, beside the traffic, that only learn whether a provider is well.
 
 They belong to the adapter and not to a request. At most one is in flight per provider, only
 after its cool-down, bounded by the provider's own deadline, and none after closing. Without
-traffic nothing is probed: a provider that nobody asks for may stay down.
+traffic nothing is probed, unless ``health_check_interval`` says so: a provider that nobody asks
+for may stay down.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..core.circuit import Permit
+from ..core.circuit import Permit, State
 from ..core.outcome import CANCELLED, Outcome, Status
+from ..errors import ProbeRefusedError
 from . import _clock
-from ._attempt import Assignment, Attempt
+from ._assignment import Assignment
+from ._attempt import Attempt
 from ._livekit import leave_turn
+from ._oneshot import OneShot
 
 if TYPE_CHECKING:
     from ._chain import Chain
@@ -25,75 +31,139 @@ if TYPE_CHECKING:
 _MAX_PROBE_SEC = 10.0
 
 MakeProbe = Callable[[Assignment], Attempt[Any] | None]
-"""Makes an attempt that repeats a remembered request; ``None`` if there is nothing to repeat."""
+"""Makes an attempt that is a probe; ``None`` if there is nothing to ask the provider."""
 
 
 class Prober:
-    """Probes the providers of one chain by replaying the last request."""
+    """Probes those providers of one chain whose ``probe`` is a request beside the traffic.
 
-    def __init__(self, chain: Chain[Any]) -> None:
+    Args:
+        chain: The adapter's providers and their health.
+        ping: Makes the component's smallest request.
+        interval: Seconds between checks of providers nobody has heard of; ``None``: no checks.
+    """
+
+    def __init__(self, chain: Chain[Any], ping: MakeProbe, interval: float | None) -> None:
         self._chain = chain
+        self._ping = ping
+        self._interval = interval
         self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._check_timer: asyncio.TimerHandle | None = None
+        self._out: set[int] = set()  # being probed
         self._waiting: set[int] = set()  # due, but there was no request since the last probe
-        self._make_probe: MakeProbe | None = None
+        self._replay: MakeProbe | None = None
         self._requests = 0
         self._requests_at_probe: dict[int, int] = {}  # how many there were when it was probed
 
-    def remember(self, make_probe: MakeProbe) -> None:
+    def remember(self, replay: MakeProbe) -> None:
         """Keep a request as the sample to repeat; it also wakes the probes that wait for one."""
-        self._make_probe = make_probe
+        self._replay = replay
         self._requests += 1
+        self.watch()
         for provider in tuple(self._waiting):
             self._waiting.discard(provider)
             self.schedule(provider)
 
+    def watch(self) -> None:
+        """Begin the regular checks, where there are any. Idempotent; needs a running loop."""
+        if self._interval is not None and self._check_timer is None and not self._chain.closed:
+            loop = asyncio.get_running_loop()
+            self._check_timer = loop.call_later(self._interval, self._check)
+
     def schedule(self, provider: int) -> None:
         """Probe a provider as soon as its cool-down is over."""
-        if self._chain.closed:
+        if self._chain.closed or not self._is_probed(provider):
             return
         loop = asyncio.get_running_loop()
         due = self._chain.health.circuit(provider).due
         self._cancel_timer(provider)
-        self._timers[provider] = loop.call_at(due, self._start, provider)
+        self._timers[provider] = loop.call_at(due, self._start_if_asked_for, provider)
 
     def close(self) -> None:
         """Forget all timers. Probes in flight are tasks of the chain, which cancels them."""
         for provider in tuple(self._timers):
             self._cancel_timer(provider)
+        if self._check_timer is not None:
+            self._check_timer.cancel()
         self._waiting.clear()
-        self._make_probe = None
+        self._replay = None
 
     def _cancel_timer(self, provider: int) -> None:
         timer = self._timers.pop(provider, None)
         if timer is not None:
             timer.cancel()
 
-    def _start(self, provider: int) -> None:
+    def _is_probed(self, provider: int) -> bool:
+        return self._chain.members[provider].probe not in ("live", None)
+
+    def _check(self) -> None:
+        self._check_timer = None
+        self.watch()
+        now = _clock.now()
+        assert self._interval is not None
+        for provider in range(len(self._chain.members)):
+            heard_at = self._chain.health.tally(provider).heard_at
+            is_quiet = heard_at is None or heard_at + self._interval <= now
+            if self._is_probed(provider) and is_quiet:
+                self._check_up(provider)
+
+    def _check_up(self, provider: int) -> None:
+        circuit = self._chain.health.circuit(provider)
+        permit = circuit.permit() if circuit.state is State.HEALTHY else None
+        self._start(provider, permit, replay=self._replay or self._ping)
+
+    def _start_if_asked_for(self, provider: int) -> None:
         self._timers.pop(provider, None)
         if self._chain.closed:
             return
-        idle = self._requests == self._requests_at_probe.get(provider, 0)
-        if idle or self._make_probe is None:
+        if self._requests == self._requests_at_probe.get(provider, 0):
             self._waiting.add(provider)
-            return
-        permit = self._chain.health.circuit(provider).probe_permit(_clock.now())
-        if permit is None:
-            return  # back already, or being tested
-        self._requests_at_probe[provider] = self._requests
-        name = f"fallback probe of {self._chain.members[provider].name}"
-        self._chain.tasks.spawn(self._probe(permit, self._make_probe), name)
+        else:
+            self._start(provider, None, replay=self._replay)
 
-    async def _probe(self, permit: Permit, make_probe: MakeProbe) -> None:
+    def _start(self, provider: int, permit: Permit | None, replay: MakeProbe | None) -> None:
+        if provider in self._out:
+            return
+        permit = permit or self._chain.health.circuit(provider).probe_permit(_clock.now())
+        if permit is None:
+            return  # back already, resting, or disabled
+        self._requests_at_probe[provider] = self._requests
+        self._out.add(provider)
+        if permit.is_probe:
+            self._chain.probe_began(permit)
+        name = f"fallback probe of {self._chain.members[provider].name}"
+        self._chain.tasks.spawn(self._probe(permit, replay), name)
+
+    async def _probe(self, permit: Permit, replay: MakeProbe | None) -> None:
         leave_turn()
         outcome: Outcome = CANCELLED
+        attempt: Attempt[Any] | None = None
         try:
-            attempt = make_probe(self._assign(permit))
+            attempt = self._make(permit, replay)
             if attempt is not None:
                 outcome = await attempt.run()
         finally:
-            self._chain.record(permit, outcome)
-            if outcome.status is Status.CANCELLED:
+            self._out.discard(permit.provider)
+            self._chain.record_probe(permit, outcome, attempt)
+            if outcome.status is Status.CANCELLED and permit.is_probe:
                 self._waiting.add(permit.provider)
+            self._schedule_what_was_refused(permit.provider)
+
+    def _schedule_what_was_refused(self, provider: int) -> None:
+        """A rest may have ended while the probe was still out: the next one is due since then."""
+        is_cooling = self._chain.health.circuit(provider).state is State.COOLING_DOWN
+        if is_cooling and provider not in self._timers and provider not in self._waiting:
+            self.schedule(provider)
+
+    def _make(self, permit: Permit, replay: MakeProbe | None) -> Attempt[Any] | None:
+        given = self._assign(permit)
+        match given.member.probe:
+            case "ping":
+                return self._ping(given)
+            case "replay":
+                return None if replay is None else replay(given)
+            case ask:
+                return CallAttempt(given, ask)  # type: ignore[arg-type]
 
     def _assign(self, permit: Permit) -> Assignment:
         member = self._chain.members[permit.provider]
@@ -106,3 +176,30 @@ class Prober:
             served=lambda _: None,
             is_probe=True,
         )
+
+
+class CallAttempt(Attempt[Any]):
+    """A probe of the user's own making.
+
+    Args:
+        given: What to work with.
+        ask: Called with the provider; see ``probe`` in the options.
+    """
+
+    def __init__(self, given: Assignment, ask: Callable[[Any], Any]) -> None:
+        super().__init__(given, partial(self._open, ask))
+
+    def _open(self, ask: Callable[[Any], Any]) -> OneShot[Any]:
+        self.owe()
+        return OneShot(_answer(ask, self.member.original))
+
+    def _receive(self, answer: Any) -> None:
+        if answer is False:
+            self._fail(ProbeRefusedError())
+        else:
+            self._output()
+
+
+async def _answer(ask: Callable[[Any], Any], provider: Any) -> Any:
+    answer = ask(provider)
+    return await answer if inspect.isawaitable(answer) else answer

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from collections import deque
 
+import numpy as np
 from livekit import rtc
 
 # What nobody has been given yet is not dropped for age, but memory has an end: 19 MB at 16 kHz.
 _MAX_UNHEARD_SEC = 600.0
 
 _SLACK_SEC = 1e-6  # of floating point
+
+# 2 % of full scale: above the noise of a quiet line, and far below the peaks of speech.
+_LOUD = 655
 
 
 class ReplayBuffer:
@@ -35,6 +39,12 @@ class ReplayBuffer:
     def content(self) -> tuple[rtc.AudioFrame | None, ...]:
         """The audio kept, oldest first; ``None`` marks a flush."""
         return tuple(self._kept)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no sample of the audio kept is loud enough to be speech."""
+        frames = (frame for frame in self._kept if frame is not None)
+        return not any(_is_loud(frame) for frame in frames)
 
     def push(self, frame: rtc.AudioFrame) -> None:
         """Keep a frame. Call :meth:`trim` once a provider has been given it."""
@@ -73,3 +83,8 @@ class ReplayBuffer:
                 taken.append(frame)
                 length += frame.samples_per_channel / frame.sample_rate
         return tuple(reversed(taken))
+
+
+def _is_loud(frame: rtc.AudioFrame) -> bool:
+    samples = np.frombuffer(frame.data, dtype=np.int16)
+    return bool(samples.size) and max(int(samples.max()), -int(samples.min())) > _LOUD

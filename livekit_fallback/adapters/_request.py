@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NoReturn
 
 from livekit.agents.utils import shortuuid
 
@@ -15,11 +15,15 @@ from ..core.outcome import CANCELLED, Outcome, Status
 from ..core.walk import Try, Wait
 from ..errors import AdapterClosedError, AllProvidersFailedError, AttemptReport
 from . import _clock
-from ._attempt import Assignment, Attempt
+from ._assignment import Assignment
+from ._attempt import Attempt
 from ._chain import Chain
+from ._rejections import Rejections, as_requests_fault
 
 # More than any budget allows for. Without a budget the newest are kept.
 _MAX_REPORTS = 200
+
+_SERVED = Outcome(Status.SUCCESS)
 
 MakeAttempt = Callable[[Assignment], Attempt[Any]]
 
@@ -47,12 +51,20 @@ class Request:
         self._reports: deque[AttemptReport] = deque(maxlen=_MAX_REPORTS)
         self._began = _clock.now()  # of the attempt that the current run of failures began with
         self._delivered = 0.0  # by answers that broke off and were begun anew
-        self._moving_from: AttemptReport | None = None  # failed, and the next is not yet asked
+        self._broke_off: AttemptReport | None = None  # the last of them
+        # the attempt that failed, while the next is not yet asked
+        self._moving_from: tuple[int, AttemptReport] | None = None
+        self._rejections = Rejections(chain)
 
     @cached_property
     def id(self) -> str:
         """Names the request in events; made when the first of them needs it."""
         return shortuuid(f"{self._chain.component}_request_")
+
+    @property
+    def last_report(self) -> AttemptReport | None:
+        """What the newest failure came to, if nobody has served since."""
+        return self._reports[-1] if self._reports else None
 
     async def run(self) -> Attempt[Any]:
         """Ask providers until one has served; return the attempt that did.
@@ -63,50 +75,64 @@ class Request:
             Exception: A provider's own error, when it broke off after the commit point and
                 starting over would repeat what the caller has heard.
         """
-        while not self._chain.closed:
-            step = self._walk.next(_clock.now())
-            if step is None:
-                raise self._exhausted()
-            if isinstance(step, Wait):
-                await self._chain.pause(step.seconds)
-                continue
-            attempt = await self._try(step)
-            if attempt is not None:
-                return attempt
-        raise AdapterClosedError(self._chain.component)
+        try:
+            while not self._chain.closed:
+                step = self._walk.next(_clock.now())
+                if step is None:
+                    raise self._exhausted()
+                if isinstance(step, Wait):
+                    await self._chain.pause(step.seconds)
+                    continue
+                attempt = await self._try(step)
+                if attempt is not None:
+                    return attempt
+            raise AdapterClosedError(self._chain.component)
+        finally:
+            self._rejections.settle()
 
     async def _try(self, step: Try) -> Attempt[Any] | None:
         self._announce(step)
+        if step.permit.is_probe:
+            self._chain.probe_began(step.permit)
         attempt = self._make_attempt(self._assign(step))
         try:
             outcome = await attempt.run()
         except asyncio.CancelledError:
             # whoever interrupts an answer has heard that the provider is well
             served = Outcome(Status.SUCCESS, attempt.latency) if attempt.committed else CANCELLED
-            self._chain.record(attempt.permit, served)
+            self._conclude(attempt, served)
             if self._chain.closed and not _is_cancelled():
                 raise AdapterClosedError(self._chain.component) from None
             raise
         finally:
             self._chain.settle_metrics(attempt)
         if outcome.status is Status.SUCCESS:
-            self._chain.record(attempt.permit, outcome)
+            self._conclude(attempt, outcome)
             if not attempt.unfinished:
                 return attempt
-            self._start_over()
+            self._walk.hand_over()
+            self._reports.clear()
         else:
             self._failed(step, attempt, outcome)
         return None
 
+    def _conclude(self, attempt: Attempt[Any], outcome: Outcome) -> None:
+        if attempt.is_idle:
+            self._chain.release(attempt.permit)
+        else:
+            # who was asked for nothing, such as a caller's silence, has shown nothing either
+            self._chain.record(attempt.permit, outcome if attempt.committed else CANCELLED)
+
     def renew(self, attempt: Attempt[Any]) -> None:
         """Record that a provider has served and goes on serving: what follows is new evidence."""
-        self._chain.record(attempt.permit, Outcome(Status.SUCCESS))
-        attempt.permit = self._chain.health.circuit(attempt.member.index).permit()
-        self._start_over()
-
-    def _start_over(self) -> None:
+        self._chain.record(attempt.permit, _SERVED)
+        attempt.permit = self._chain.health.renew(attempt.member.index)
         self._walk.restart()
         self._reports.clear()
+
+    def would_leave(self, attempt: Attempt[Any]) -> bool:
+        """Whether what comes next had better go to another provider than the one at work."""
+        return self._walk.would_leave(attempt.member.index, _clock.now())
 
     def _assign(self, step: Try) -> Assignment:
         return Assignment(
@@ -118,69 +144,73 @@ class Request:
         )
 
     def _served(self, attempt: Attempt[Any]) -> None:
+        self._rejections.settle()
         self._chain.served(attempt, self)
         if self._also_served is not None:
             self._also_served(attempt)
 
     def _failed(self, step: Try, attempt: Attempt[Any], outcome: Outcome) -> None:
-        facts, error = attempt.facts, attempt.error
-        assert facts is not None
-        assert error is not None
-        report = AttemptReport(
-            provider=attempt.member.name,
-            kind=facts.failure.kind,
-            reason=facts.failure.reason,
-            status_code=facts.status_code,
-            request_id=facts.request_id,
-            body=facts.body,
-            duration=attempt.duration,
-            error=error,
-        )
+        report, failure = attempt.report(), outcome.failure
+        assert failure is not None
+        if attempt.was_idle and not failure.timed_out:
+            self._chain.release(attempt.permit)
+            self._walk.restart()
+            return
         if attempt.has_served:
             self._reports.clear()  # what failed before it served is another story
         if not self._reports:
             self._began = _clock.now() if attempt.has_served else attempt.started_at
         self._reports.append(report)
-        self._chain.record(attempt.permit, outcome, report)
-        if not attempt.may_move_on:
-            self._chain.emit_output_lost(
-                self.id, report, delivered=attempt.delivered, lost=attempt.lost
-            )
-            self._chain.emit_error(error, recoverable=True)
-            raise error
+        is_final = not self._chain.should_fail_over(report)
+        if is_final:
+            self._chain.record(attempt.permit, as_requests_fault(outcome))
+        else:
+            self._rejections.record(attempt.permit, outcome, report)
+        if is_final or not attempt.may_move_on:
+            self._end_with(attempt, report)
         if attempt.broke_off:
             self._delivered += attempt.delivered
-        self._moving_from = report
+            self._broke_off = report
+        self._moving_from = step.provider, report
         self._walk.report(
             step,
-            facts.failure,
+            failure,
             _clock.now(),
             owed=attempt.owed,
             fresh=attempt.has_served,
             broke_off=attempt.broke_off,
         )
 
+    def _end_with(self, attempt: Attempt[Any], report: AttemptReport) -> NoReturn:
+        if attempt.broke_off:
+            self._chain.events.output_lost(
+                self.id, report, delivered=attempt.delivered, lost=attempt.lost
+            )
+        self._chain.events.error(report.error, recoverable=True)
+        raise report.error
+
     def _announce(self, step: Try) -> None:
-        failed, self._moving_from = self._moving_from, None
-        if failed is None:
+        moving_from, self._moving_from = self._moving_from, None
+        if moving_from is None:
             return
-        self._chain.emit_error(failed.error, recoverable=True)
-        target = self._chain.members[step.provider]
-        if target.name != failed.provider:
-            self._chain.emit_failover(self.id, failed, target, attempt=len(self._reports))
+        old, failed = moving_from
+        self._chain.events.error(failed.error, recoverable=True)
+        if step.provider != old:
+            self._chain.failed_over(self.id, failed, old, step.provider, attempt=len(self._reports))
 
     def _exhausted(self) -> AllProvidersFailedError:
+        self._rejections.blame_request()
         duration = _clock.now() - self._began
         error = AllProvidersFailedError(
             self._chain.component, tuple(self._reports), duration=duration
         )
         error.__cause__ = self._reports[-1].error
-        if self._delivered:
-            self._chain.emit_output_lost(
-                self.id, self._reports[-1], delivered=self._delivered, lost=None
+        if self._broke_off is not None:
+            self._chain.events.output_lost(
+                self.id, self._broke_off, delivered=self._delivered, lost=None
             )
-        self._chain.emit_exhausted(self.id, error)
-        self._chain.emit_error(error, recoverable=False)
+        self._chain.events.exhausted(self.id, error)
+        self._chain.events.error(error, recoverable=False)
         return error
 
 

@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from livekit import rtc
-from livekit.agents.tts import SynthesizedAudio, SynthesizeStream
+from livekit.agents.tts import TTS, SynthesizedAudio, SynthesizeStream
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
 
 from ..core.endmark import EndMark
 from ..core.script import Script
 from ..errors import EndedEarlyError, NoOutputError
-from ._attempt import Assignment, Attempt
+from ._assignment import Assignment
+from ._attempt import Attempt
 
 Deliver = Callable[[SynthesizedAudio], None]
 
@@ -42,6 +43,19 @@ class Format:
             )
 
 
+def check_audio(voices: Sequence[TTS], sample_rate: int | None) -> None:
+    """Refuse voices that cannot be made to sound as one.
+
+    Raises:
+        ValueError: They differ in channels, or the sample rate is none.
+    """
+    channels = sorted({voice.num_channels for voice in voices})
+    if len(channels) > 1:
+        raise ValueError(f"tts: num_channels={channels}: must be the same for all providers")
+    if sample_rate is not None and (isinstance(sample_rate, bool) or sample_rate <= 0):
+        raise ValueError(f"sample_rate={sample_rate!r}: must be a number of Hz greater than 0")
+
+
 class Resampling:
     """Converts one voice's audio, by the rate of its frames: what it declares may be outdated.
 
@@ -59,22 +73,30 @@ class Resampling:
         """Return the audio at the target's rate; timed transcripts and the final mark stay."""
         frame = audio.frame
         if frame.sample_rate == self._target.sample_rate:
-            return [audio]
-        frames = self._resample(audio)
+            return [*self._wrap(self._flush(), audio, is_final=False), audio]
         self._transcripts += frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, [])
+        return self._wrap(self._resample(audio), audio, is_final=audio.is_final)
+
+    def _wrap(
+        self, frames: list[rtc.AudioFrame], audio: SynthesizedAudio, *, is_final: bool
+    ) -> list[SynthesizedAudio]:
         if frames:
             frames[0].userdata[USERDATA_TIMED_TRANSCRIPT] = self._transcripts
             self._transcripts = []
         last = len(frames) - 1
         return [
-            SynthesizedAudio(resampled, audio.request_id, audio.is_final and i == last)
+            SynthesizedAudio(resampled, audio.request_id, is_final and i == last)
             for i, resampled in enumerate(frames)
         ]
+
+    def _flush(self) -> list[rtc.AudioFrame]:
+        resampler, self._resampler = self._resampler, None
+        return [] if resampler is None else resampler.flush()
 
     def _resample(self, audio: SynthesizedAudio) -> list[rtc.AudioFrame]:
         rest: list[rtc.AudioFrame] = []
         if self._resampler is None or self._rate != audio.frame.sample_rate:
-            rest = [] if self._resampler is None else self._resampler.flush()
+            rest = self._flush()
             self._rate = audio.frame.sample_rate
             self._resampler = rtc.AudioResampler(
                 self._rate, self._target.sample_rate, num_channels=self._target.num_channels

@@ -25,9 +25,10 @@ from typing_extensions import Unpack
 from ..core.endmark import EndMark
 from ..errors import EndedEarlyError, NoOutputError
 from ..events import EventName
-from ..options import LLM_DEFAULTS, LLMOptions, limits, resolved
-from ..provider import Member, Provider, named_providers
-from ._attempt import Assignment, Attempt
+from ..options import LLM_DEFAULTS, LLMOptions, resolved
+from ..provider import Provider, member_of, named_providers
+from ._assignment import Assignment
+from ._attempt import Attempt
 from ._base import ChainedAdapter, patient_options
 from ._chain import Chain
 from ._extras import VendorExtras
@@ -35,8 +36,11 @@ from ._livekit import end_span, note_served
 from ._outbox import OutboxStream
 from ._request import Request
 
+_PING = ChatContext.empty()
+_PING.add_message(role="user", content="Reply with: ok")
 
-class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | EventName]):
+
+class FallbackLLM(ChainedAdapter[LLM], LLM[Literal["llm_availability_changed"] | EventName]):
     """A LiveKit ``LLM`` that answers with the first of several that can.
 
     Args:
@@ -49,8 +53,9 @@ class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | Even
         ValueError: The list or an option is wrong; the text says what is allowed.
 
     Any number of requests may run concurrently. Events: ``failover``, ``recovery``,
-    ``exhausted``, ``output_lost``, ``llm_availability_changed``, and LiveKit's ``error`` and
-    ``metrics_collected``. Providers are not closed with the adapter.
+    ``exhausted``, ``output_lost``, ``health_changed``, ``probed``, ``flapping``,
+    ``llm_availability_changed``, and LiveKit's ``error`` and ``metrics_collected``. Providers
+    are not closed with the adapter.
     """
 
     def __init__(
@@ -64,13 +69,10 @@ class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | Even
         named = named_providers(llm, LLM, "llm")
         super().__init__()
         self._restarts: bool = opts["retry_on_chunk_sent"]
-        members = [
-            Member(i, name, p.instance, p.instance, limits(opts, p.overrides, "llm"))
-            for i, (name, p) in enumerate(named.items())
-        ]
+        members = [member_of(i, name, p, opts, "llm") for i, (name, p) in enumerate(named.items())]
         self._usage = [EndMark() for _ in members]
         self._extras = VendorExtras()
-        self._chain: Chain[LLM] = Chain(self, "llm", members, opts)
+        self._chain: Chain[LLM] = Chain(self, "llm", members, opts, self._ping)
 
     def chat(
         self,
@@ -100,8 +102,8 @@ class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | Even
         return FallbackLLMStream(self, chat_ctx, tools or [], conn_options, call)
 
     def prewarm(self, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Prewarm the primary, which is expected to serve."""
-        self._chain.members[0].instance.prewarm(loop=loop)
+        """Prewarm the primary, and the backups that ``warm_backups`` says. Nobody twice."""
+        self._chain.prewarm(loop=loop)
 
     async def aclose(self) -> None:
         """Stop all requests and probes. Idempotent."""
@@ -120,6 +122,10 @@ class FallbackLLM(ChainedAdapter, LLM[Literal["llm_availability_changed"] | Even
         usage = self._usage[given.member.index]
         attempt = ChatAttempt(given, open_stream, deliver, self._restarts, usage, self._extras)
         return attempt
+
+    def _ping(self, given: Assignment) -> ChatAttempt:
+        call = {"chat_ctx": _PING, "tools": None}
+        return self._attempt(call, lambda _: None, given)
 
     def _remember(self, call: Mapping[str, Any]) -> None:
         self._chain.remember(partial(self._attempt, call, lambda _: None))

@@ -24,13 +24,11 @@ from pydantic import BaseModel
 from typing_extensions import Unpack
 
 from ..core.speech import Mark, Utterance
-from ..core.walk import Limits
-from ..errors import AllProvidersFailedError
 from ..events import EventName
-from ..options import STT_DEFAULTS, STTOptions, limits, resolved
-from ..provider import Member, Provider, named_providers
+from ..options import STT_DEFAULTS, STTOptions, resolved
+from ..provider import Member, Provider, member_of, named_providers
 from . import _clock
-from ._attempt import Assignment
+from ._assignment import Assignment
 from ._base import ChainedAdapter
 from ._batch import BatchAdapter
 from ._chain import Chain
@@ -38,6 +36,7 @@ from ._listen import (
     ListenAttempt,
     RecognizeAttempt,
     open_ears,
+    ping_with,
     probe_with,
     recognize_with,
     text_of,
@@ -58,7 +57,7 @@ _MARK: Mapping[SpeechEventType, Mark] = {
 }
 
 
-class FallbackSTT(ChainedAdapter, STT[Literal["stt_availability_changed"] | EventName]):
+class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] | EventName]):
     """A LiveKit ``STT`` that hears with the first of several recognisers that can.
 
     Args:
@@ -89,12 +88,12 @@ class FallbackSTT(ChainedAdapter, STT[Literal["stt_availability_changed"] | Even
         opts = resolved(STTOptions, STT_DEFAULTS, options, keywords)
         named = named_providers(stt, STT, "stt")
         members = [
-            _member(i, name, provider, vad, limits(opts, provider.overrides, "stt"))
+            _member(i, name, provider, vad, opts)
             for i, (name, provider) in enumerate(named.items())
         ]
         super().__init__(capabilities=_combined(members))
         self._replay_buffer_sec = opts["replay_buffer_sec"]
-        self._chain: Chain[STT] = Chain(self, "stt", members, opts)
+        self._chain: Chain[STT] = Chain(self, "stt", members, opts, ping_with)
 
     @property
     def capabilities(self) -> STTCapabilities:
@@ -150,8 +149,8 @@ class FallbackSTT(ChainedAdapter, STT[Literal["stt_availability_changed"] | Even
         return await self.recognize(buffer, language=language, conn_options=conn_options)
 
     def prewarm(self) -> None:
-        """Prewarm the primary, which is expected to serve."""
-        self._chain.members[0].instance.prewarm()
+        """Prewarm the primary, and the backups that ``warm_backups`` says. Nobody twice."""
+        self._chain.prewarm()
 
     async def aclose(self) -> None:
         """Stop all requests and probes. Idempotent."""
@@ -206,6 +205,11 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         """Whether the session has said that no more audio comes."""
         return self._input_ch.closed
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing was said since the last words that were settled."""
+        return self._utterance.at_rest and self._kept.is_silent
+
     def push_frame(self, frame: rtc.AudioFrame) -> None:
         """Hand over the next frame; see :meth:`livekit.agents.stt.RecognizeStream.push_frame`."""
         self._check_input_not_ended()
@@ -241,17 +245,18 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
 
     async def _main_task(self) -> None:
         self._request = request = Request(self._chain, self._make_attempt)
-        self._chain.when_healthy.add(self._return_if_at_rest)
+        self._chain.when_reordered.add(self._leave_if_at_rest)
         try:
             await request.run()
-        except AllProvidersFailedError as error:
-            if self._kept.seconds:
-                self._chain.emit_output_lost(
-                    request.id, error.attempts[-1], delivered=0.0, lost=self._kept.seconds
+        except Exception:
+            report = request.last_report
+            if report is not None and self._kept.seconds:
+                self._chain.events.output_lost(
+                    request.id, report, delivered=0.0, lost=self._kept.seconds
                 )
             raise
         finally:
-            self._chain.when_healthy.discard(self._return_if_at_rest)
+            self._chain.when_reordered.discard(self._leave_if_at_rest)
             self._attempt = None
             self._close_utterance()
 
@@ -290,15 +295,15 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
         if mark is Mark.FINAL and text_of(event):
             self._settle_words(attempt)
-        self._return_if_at_rest()
+        self._leave_if_at_rest()
 
-    def _return_if_at_rest(self) -> None:
-        """Go back to a better provider, if there is one and no word is under way."""
-        attempt = self._attempt
-        if attempt is None or not self._utterance.at_rest:
+    def _leave_if_at_rest(self) -> None:
+        """Go to a provider that is better by now, if no word is under way."""
+        attempt, request = self._attempt, self._request
+        if attempt is None or request is None or self.input_ended or not self._utterance.at_rest:
             return
-        if self._chain.has_better_than(attempt.member.index):
-            attempt.hand_back()
+        if request.would_leave(attempt):
+            attempt.hand_over()
 
     def _settle_words(self, attempt: ListenAttempt) -> None:
         sample = self._kept.tail(_PROBE_SEC)
@@ -306,6 +311,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._chain.remember(partial(probe_with, sample, self._language))
         if self._request is not None:
             self._request.renew(attempt)
+            attempt.is_settled = True
 
     def _close_utterance(self) -> None:
         if self._utterance.close():
@@ -316,14 +322,15 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
 
 
 def _member(
-    index: int, name: str, provider: Provider[STT], vad: VAD | None, allowed: Limits
+    index: int, name: str, provider: Provider[STT], vad: VAD | None, options: Mapping[str, Any]
 ) -> Member[STT]:
-    stt = provider.instance
-    if stt.capabilities.streaming:
-        return Member(index, name, stt, stt, allowed)
+    member = member_of(index, name, provider, options, "stt")
+    if member.original.capabilities.streaming:
+        return member
     if vad is None:
         raise ValueError(f"vad=None: must be a VAD, because the provider {name!r} cannot stream")
-    return Member(index, name, BatchAdapter(stt, vad, allowed.attempt_timeout), stt, allowed)
+    wrapper = BatchAdapter(member.original, vad, member.limits.attempt_timeout)
+    return dataclasses.replace(member, instance=wrapper)
 
 
 def _combined(members: Sequence[Member[STT]]) -> STTCapabilities:

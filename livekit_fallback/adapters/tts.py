@@ -28,21 +28,22 @@ from typing_extensions import Unpack
 from ..core.endmark import EndMark
 from ..core.script import Script
 from ..events import EventName
-from ..options import TTS_DEFAULTS, TTSOptions, limits, resolved
-from ..provider import Member, Provider, named_providers
-from ._attempt import Assignment
+from ..options import TTS_DEFAULTS, TTSOptions, resolved
+from ..provider import Provider, member_of, named_providers
+from ._assignment import Assignment
 from ._base import ChainedAdapter, patient_options
 from ._chain import Chain
 from ._livekit import end_span, note_served
 from ._outbox import OutboxStream
 from ._request import Request
-from ._voice import Deliver, Format, VoiceAttempt
+from ._voice import Deliver, Format, VoiceAttempt, check_audio
 
 # A probe asks for little: enough for a voice to start speaking, little enough to cost nothing.
 _PROBE_CHARS = 80
+_PING = "Hello."
 
 
-class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | EventName]):
+class FallbackTTS(ChainedAdapter[TTS], TTS[Literal["tts_availability_changed"] | EventName]):
     """A LiveKit ``TTS`` that speaks with the first of several voices that can.
 
     Args:
@@ -74,7 +75,7 @@ class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | Even
         opts = resolved(TTSOptions, TTS_DEFAULTS, options, keywords)
         named = named_providers(tts, TTS, "tts")
         voices = [provider.instance for provider in named.values()]
-        _check_audio(voices, sample_rate)
+        check_audio(voices, sample_rate)
         super().__init__(
             capabilities=TTSCapabilities(
                 streaming=any(voice.capabilities.streaming for voice in voices),
@@ -84,12 +85,14 @@ class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | Even
             num_channels=voices[0].num_channels,
         )
         members = [
-            Member(i, name, _streaming(p.instance), p.instance, limits(opts, p.overrides, "tts"))
+            member_of(i, name, p, opts, "tts", wrapper=_streaming(p.instance))
             for i, (name, p) in enumerate(named.items())
         ]
         self._format = Format(self.sample_rate, self.num_channels)
         self._end_marks = [EndMark() for _ in members]
-        self._chain: Chain[TTS] = Chain(self, "tts", members, opts)
+        if opts["voice_stickiness"] == "call":
+            opts = {**opts, "sticky": True}
+        self._chain: Chain[TTS] = Chain(self, "tts", members, opts, self._ping)
 
     @property
     def markup(self) -> TTS.Markup:
@@ -134,8 +137,8 @@ class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | Even
         return FallbackSynthesizeStream(self, conn_options)
 
     def prewarm(self) -> None:
-        """Prewarm the primary, which is expected to serve."""
-        self._chain.members[0].instance.prewarm()
+        """Prewarm the primary, and the backups that ``warm_backups`` says. Nobody twice."""
+        self._chain.prewarm()
 
     async def aclose(self) -> None:
         """Stop all requests and probes. Idempotent."""
@@ -162,6 +165,12 @@ class FallbackTTS(ChainedAdapter, TTS[Literal["tts_availability_changed"] | Even
 
         attempt = self._attempt(given, open_stream, script, deliver)
         return attempt
+
+    def _ping(self, given: Assignment) -> VoiceAttempt | None:
+        word = Script.of(_PING)
+        if given.member.is_wrapped:
+            return self._probe_synthesize(word, given)
+        return self._probe_stream(word, given)
 
     def _probe_synthesize(self, script: Script, given: Assignment) -> VoiceAttempt | None:
         sample = script.beginning(_PROBE_CHARS)
@@ -214,9 +223,7 @@ class FallbackChunkedStream(_SpokenStream, ChunkedStream):
     def __init__(self, tts: FallbackTTS, text: str, conn_options: APIConnectOptions) -> None:
         super().__init__(tts=tts, input_text=text, conn_options=conn_options)
         self._adapter = tts
-        self._script = Script()
-        self._script.push(text)
-        self._script.end()
+        self._script = Script.of(text)
         self._read_from_outbox(self._synthesize_task)
 
     async def _main_task(self) -> None:
@@ -260,9 +267,9 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
 
     def flush(self) -> None:
         """Have what was handed over so far spoken without waiting for more."""
-        if self._input_ch.closed:
-            return
-        self._flushed = self._flushed or not self._script.is_blank
+        if self._input_ch.closed or self._script.is_blank:
+            return  # a flush of nothing would end the only segment that LiveKit's streams have
+        self._flushed = True
         self._script.flush()
         self._pass_on(lambda voice: voice.flush())
 
@@ -337,11 +344,3 @@ def _discard(_: SynthesizedAudio) -> None:
 
 def _streaming(voice: TTS) -> TTS:
     return voice if voice.capabilities.streaming else StreamAdapter(tts=voice)
-
-
-def _check_audio(voices: Sequence[TTS], sample_rate: int | None) -> None:
-    channels = sorted({voice.num_channels for voice in voices})
-    if len(channels) > 1:
-        raise ValueError(f"tts: num_channels={channels}: must be the same for all providers")
-    if sample_rate is not None and (isinstance(sample_rate, bool) or sample_rate <= 0):
-        raise ValueError(f"sample_rate={sample_rate!r}: must be a number of Hz greater than 0")

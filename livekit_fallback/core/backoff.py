@@ -11,6 +11,11 @@ _MAX_DOUBLINGS = 16
 _SECOND_COOL_DOWN_SEC = 1.0
 
 
+# Workers that lost a provider together must not come back to it together, but a rest that was
+# asked for should be about that long.
+_SPREAD = 0.2
+
+
 def full_jitter(retry: int, *, base: float, cap: float, jitter: float) -> float:
     """Return the wait before retry number ``retry`` (0 is the first): exponential, full jitter.
 
@@ -35,6 +40,16 @@ def cool_down(failures: int, *, base: float, cap: float) -> float:
         return min(base, cap)
     floor = _doubled(_SECOND_COOL_DOWN_SEC, failures - 2, cap)
     return max(floor, _doubled(base, failures - 1, cap))
+
+
+def spread(rest: float, jitter: float) -> float:
+    """Return a rest shortened by up to a fifth, so that many workers do not probe as one.
+
+    Args:
+        rest: Seconds.
+        jitter: A draw from [0, 1).
+    """
+    return rest * (1.0 - _SPREAD * jitter)
 
 
 def _doubled(base: float, times: int, cap: float) -> float:

@@ -3,69 +3,164 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
 
-from .circuit import Change, Circuit, CoolDownPolicy, Permit, State
-from .outcome import Outcome
+from .circuit import Change, Circuit, HealthPolicy, Permit, State
+from .outcome import CANCELLED, Outcome, Status
+from .tally import Tally
+
+NOBODY: frozenset[int] = frozenset()
+
+# How many of the newest requests served say what share of the traffic each provider has.
+_SHARE_OF = 100
+
+_SLACK = 1e-9  # of floating point
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPolicy:
+    """In which order a chain is asked, where health leaves a choice.
+
+    Args:
+        live_probes: For each provider, whether the next request is its probe.
+        sticky: Stay with the provider that served last while it is usable, even when one of
+            higher priority has come back.
+        min_dwell: Seconds to stay with it at least.
+    """
+
+    live_probes: tuple[bool, ...]
+    sticky: bool = False
+    min_dwell: float = 0.0
 
 
 class HealthBook:
-    """One circuit per provider, in priority order (0 is the primary).
+    """One circuit and one tally per provider, in priority order (0 is the primary).
 
     Args:
-        policies: One cool-down policy per provider.
-        live_probe: A provider whose cool-down is over is tested by the next real request.
-        sticky: Stay with the provider that served last while it is healthy, even when one of
-            higher priority has come back.
+        policies: One per provider.
+        order: In which order to ask.
+        jitter: Draws from [0, 1).
     """
 
     def __init__(
-        self, policies: Sequence[CoolDownPolicy], *, live_probe: bool, sticky: bool
+        self,
+        policies: Sequence[HealthPolicy],
+        order: OrderPolicy,
+        *,
+        jitter: Callable[[], float],
     ) -> None:
-        self._circuits = [Circuit(i, policy) for i, policy in enumerate(policies)]
-        self._live_probe = live_probe
-        self._sticky = sticky
+        self._circuits = [Circuit(i, policy, jitter) for i, policy in enumerate(policies)]
+        self._tallies = [Tally() for _ in policies]
+        self._order = order
+        self.is_gradual = any(share < 1.0 for policy in policies for share in policy.shares)
         self._last_served = 0
-
-    def __len__(self) -> int:
-        return len(self._circuits)
+        self._switched_at = -inf
+        self._preferred: int | None = None
+        self._credits = [0.0 for _ in policies]  # of those on probation; one buys a request
+        self._recently_served: deque[int] = deque(maxlen=_SHARE_OF)
 
     def circuit(self, provider: int) -> Circuit:
         """Return the health of one provider."""
         return self._circuits[provider]
+
+    def tally(self, provider: int) -> Tally:
+        """Return the counts of one provider."""
+        return self._tallies[provider]
+
+    def share(self, provider: int) -> float:
+        """Return what part of the newest requests a provider has served: 0 to 1."""
+        if not self._recently_served:
+            return 0.0
+        return self._recently_served.count(provider) / len(self._recently_served)
 
     @property
     def last_served(self) -> int:
         """The provider that most recently gave useful output (the primary before any)."""
         return self._last_served
 
-    def mark_served(self, provider: int) -> None:
+    def mark_served(self, provider: int, now: float) -> None:
         """Take note that a provider gave useful output."""
-        self._last_served = provider
+        if provider != self._last_served:
+            self._last_served = provider
+            self._switched_at = now
 
     def usable(self, provider: int, now: float) -> bool:
         """Whether a request may be sent to the provider while a choice remains."""
         circuit = self._circuits[provider]
-        if circuit.state is State.HEALTHY:
+        return circuit.state.is_usable or (
+            self._order.live_probes[provider] and circuit.probe_is_due(now)
+        )
+
+    def hold_back(self) -> frozenset[int]:
+        """Return who does not get the request that begins now, to be reintroduced gradually.
+
+        Call once per request.
+        """
+        if not self.is_gradual:
+            return NOBODY
+        return frozenset(i for i in range(len(self._circuits)) if not self._is_due(i))
+
+    def _is_due(self, provider: int) -> bool:
+        circuit = self._circuits[provider]
+        if circuit.share >= 1.0:
             return True
-        return self._live_probe and circuit.probe_is_due(now)
+        if not circuit.state.is_usable:
+            # it may come back before the request that is drawn for: that one was not meant
+            return self._order.live_probes[provider]
+        return self._buys(provider, circuit.share)
 
-    def order(self, now: float) -> list[int]:
-        """Return all providers in the order to ask them: the usable by priority, then the rest.
+    def _buys(self, provider: int, share: float) -> bool:
+        self._credits[provider] += share
+        if self._credits[provider] < 1.0 - _SLACK:
+            return False
+        self._credits[provider] -= 1.0
+        return True
 
-        The rest are asked soonest-due first and only when nothing better is left: an agent
-        never refuses to speak because of its own bookkeeping.
+    def order(self, now: float, held_back: frozenset[int] = NOBODY) -> list[int]:
+        """Return the providers in the order to ask them: the usable by priority, then the rest.
+
+        The rest are asked only when nothing better is left, because an agent never refuses to
+        speak because of its own bookkeeping: first those held back, then those cooling down, the
+        soonest-due first, then those given up. Only who was disabled by hand is left out.
         """
         everyone = range(len(self._circuits))
-        usable = [i for i in everyone if self.usable(i, now)]
-        if self._sticky and self._circuits[self._last_served].state is State.HEALTHY:
-            usable.remove(self._last_served)
-            usable.insert(0, self._last_served)
+        usable = [i for i in everyone if self.usable(i, now) and i not in held_back]
+        for favourite in (self._to_stay_with(now), self._preferred):
+            if favourite in usable:
+                usable.remove(favourite)
+                usable.insert(0, favourite)
         if len(usable) == len(self._circuits):
             return usable
-        rest = [i for i in everyone if i not in usable]
-        rest.sort(key=lambda i: self._circuits[i].due)
+        rest = [i for i in everyone if i not in usable and not self._circuits[i].is_barred]
+        rest.sort(key=lambda i: self._reluctance(i, now))
         return usable + rest
+
+    def _to_stay_with(self, now: float) -> int | None:
+        stays = self._order.sticky or now < self._switched_at + self._order.min_dwell
+        current = self._last_served
+        return current if stays and self._circuits[current].state.is_usable else None
+
+    def _reluctance(self, provider: int, now: float) -> tuple[int, float]:
+        if self.usable(provider, now):
+            return 0, 0.0
+        circuit = self._circuits[provider]
+        return (2, 0.0) if circuit.state is State.DISABLED else (1, circuit.due)
+
+    def can_be_outranked(self, provider: int) -> bool:
+        """Whether :meth:`outranks` can hold for anybody: it does not for a primary at work."""
+        is_out = self._circuits[provider].state is State.DISABLED
+        return is_out or provider > 0 or self._preferred is not None
+
+    def outranks(self, provider: int, other: int) -> bool:
+        """Whether work that goes well at the other had better go to this one all the same."""
+        if provider == other:
+            return False
+        if self._circuits[other].state is State.DISABLED or provider == self._preferred:
+            return True
+        return provider < other and other != self._preferred
 
     def first(self, now: float) -> int:
         """Return the provider that the next request goes to."""
@@ -73,10 +168,45 @@ class HealthBook:
 
     def acquire(self, provider: int, now: float) -> Permit:
         """Return leave to use the provider for a request (as its probe, where that is due)."""
+        self._tallies[provider].requests += 1
         circuit = self._circuits[provider]
-        probe = circuit.probe_permit(now) if self._live_probe else None
+        probe = circuit.probe_permit(now) if self._order.live_probes[provider] else None
         return probe or circuit.permit()
 
+    def renew(self, provider: int) -> Permit:
+        """Return leave to go on using a provider whose success has just been recorded."""
+        self._tallies[provider].requests += 1
+        return self._circuits[provider].permit()
+
     def record(self, permit: Permit, outcome: Outcome, now: float) -> Change | None:
-        """Take an outcome into account; see :meth:`Circuit.record`."""
+        """Take a request's outcome into account; see :meth:`Circuit.record`."""
+        self._tallies[permit.provider].add_request(outcome, now)
+        if outcome.status is Status.SUCCESS:
+            self._recently_served.append(permit.provider)
         return self._circuits[permit.provider].record(permit, outcome, now)
+
+    def release(self, permit: Permit, now: float) -> Change | None:
+        """Take a permit back: there was no request after all, or nothing came of it."""
+        self._tallies[permit.provider].requests -= 1
+        return self._circuits[permit.provider].record(permit, CANCELLED, now)
+
+    def record_probe(self, permit: Permit, outcome: Outcome, now: float) -> Change | None:
+        """Take into account the outcome of a probe that was no request."""
+        self._tallies[permit.provider].add_probe(outcome, now)
+        return self._circuits[permit.provider].record(permit, outcome, now)
+
+    def may_disable(self, provider: int) -> bool:
+        """Whether another provider would be left to ask."""
+        return any(not c.is_barred for i, c in enumerate(self._circuits) if i != provider)
+
+    def prefer(self, provider: int | None) -> None:
+        """Ask this provider first while it is usable; ``None``: the first of the list again."""
+        self._preferred = provider
+        self._switched_at = -inf
+
+    def reset(self, now: float) -> list[Change]:
+        """Forget everything but the counts; return what changed by it."""
+        self.prefer(None)
+        self._last_served = 0
+        changes = [circuit.reset(now) for circuit in self._circuits]
+        return [change for change in changes if change is not None]

@@ -45,6 +45,14 @@ class Script:
         self._scanned = 0  # of the tail, for sentence ends
         self._blank = True
 
+    @classmethod
+    def of(cls, text: str) -> Script:
+        """Return a text that is complete."""
+        script = cls()
+        script.push(text)
+        script.end()
+        return script
+
     @property
     def text(self) -> str:
         """Everything handed over so far."""
@@ -71,10 +79,7 @@ class Script:
         text = " ".join(words)[:length]
         if not _count(text):
             return None
-        script = Script()
-        script.push(text)
-        script.end()
-        return script
+        return Script.of(text)
 
     def push(self, piece: str) -> None:
         """Hand over the next piece."""

@@ -91,6 +91,11 @@ class Walk:
 
     def restart(self) -> None:
         """Begin afresh after a provider has served: a stream without end is many requests."""
+        self._drawn: frozenset[int] | None = None  # who is held back, once it matters
+        self.hand_over()
+
+    def hand_over(self) -> None:
+        """Begin afresh with the provider for which the one at work was left."""
         self._started = False
         self._deadline = None
         self._tried: set[int] = set()
@@ -106,6 +111,13 @@ class Walk:
             return
         self._started = True
         self._deadline = None if self._total_timeout is None else now + self._total_timeout
+
+    def would_leave(self, provider: int, now: float) -> bool:
+        """Whether what comes next had better go to another provider than the one at work."""
+        if not self._health.can_be_outranked(provider):
+            return False
+        best = self._health.order(now, self._held_back())[0]
+        return self._health.usable(best, now) and self._health.outranks(best, provider)
 
     def first_output_due(self, step: Try, now: float) -> float | None:
         """Return when the first useful output must be there, if it is owed from ``now`` on."""
@@ -123,12 +135,13 @@ class Walk:
         if self._pause is not None:
             pause, self._pause = self._pause, None
             return self._fit(pause, now)
-        candidates = self._candidates(now)
-        if self._again is not None:
-            again, self._again = self._again, None
+        left = [i for i in self._health.order(now, self._held_back()) if i not in self._hopeless]
+        candidates = [i for i in left if i not in self._tried]
+        again, self._again = self._again, None
+        if again in left:
             return self._ask(again, now, others=candidates)
         if not candidates:
-            return self._next_pass(now)
+            return self._next_pass(now) if left else None
         too_soon = self._asked_at.get(candidates[0], -inf) + _MIN_BETWEEN_SEC - now
         if too_soon > _SLACK_SEC:
             return self._fit(Wait(too_soon), now)
@@ -162,6 +175,9 @@ class Walk:
         if owed:
             self.start(now)
         self._tried.add(step.provider)
+        if self._health.is_gradual:
+            # should it come back meanwhile, it does so by and by
+            self._drawn = self._held_back() | {step.provider}
         if broke_off or not failure.may_pass:
             self._hopeless.add(step.provider)
             return
@@ -171,9 +187,10 @@ class Walk:
             self._again = step.provider
             self._pause = self._back_off(used)
 
-    def _candidates(self, now: float) -> list[int]:
-        skip = self._tried | self._hopeless
-        return [i for i in self._health.order(now) if i not in skip]
+    def _held_back(self) -> frozenset[int]:
+        if self._drawn is None:
+            self._drawn = self._health.hold_back()
+        return self._drawn
 
     def _ask(self, provider: int, now: float, *, others: list[int]) -> Try:
         self._asked_at[provider] = now
@@ -181,8 +198,6 @@ class Walk:
         return Try(provider, permit, self._limits[provider], is_last=not others)
 
     def _next_pass(self, now: float) -> Wait | None:
-        if len(self._hopeless) == len(self._limits):
-            return None
         self._tried.clear()
         self._retries.clear()
         self._passes += 1

@@ -8,7 +8,15 @@ from typing import Any
 
 _PLAIN = (str, int, float, bool, type(None))
 
-EVENT_NAMES = ("failover", "recovery", "exhausted", "output_lost")
+EVENT_NAMES = (
+    "failover",
+    "recovery",
+    "exhausted",
+    "output_lost",
+    "health_changed",
+    "probed",
+    "flapping",
+)
 
 
 def names_of(adapter: Any) -> tuple[str, ...]:

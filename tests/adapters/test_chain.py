@@ -56,7 +56,7 @@ async def test_a_success_makes_it_available_again(census: Census):
 
     event = chain.events.of("llm_availability_changed")[-1]
     assert (event.llm, event.available) == (chain.models["a"], True)
-    assert (event.provider, event.state, event.reason, event.error) == ("a", "healthy", "", None)
+    assert (event.provider, event.state, event.reason, event.error) == ("a", "probation", "", None)
     assert event.down_for == pytest.approx(7, abs=0.05)
 
 

@@ -26,7 +26,7 @@ from tests.support.fakes import (
     Wait,
     text_of,
 )
-from tests.support.llm_chain import Model, chain_of, listen, tools_of, unavailable
+from tests.support.llm_chain import Model, chain_of, listen, tools_of, unauthorized, unavailable
 
 if TYPE_CHECKING:
     from tests.support.census import Census
@@ -150,6 +150,40 @@ async def test_restarts_end(census: Census):
     assert isinstance(error, AllProvidersFailedError)
     assert text_of(chunks) == "a a "
     assert chain.asked == "ab"
+
+
+@pytest.mark.parametrize(
+    ("scripts", "provider", "delivered"),
+    [
+        ([[Say("one "), Say("two "), Fail(unavailable)], [Fail(unauthorized)]], "a", 8),
+        ([[Say("one "), Fail(unauthorized)], [Say("two"), Fail(unauthorized)]], "b", 7),
+        ([[Fail(unauthorized)], [Say("one "), Fail(unauthorized)]], "b", 4),
+    ],
+    ids=["first-broke-off", "both-broke-off", "second-broke-off"],
+)
+async def test_fragments_that_nobody_completed_are_one_loss(
+    scripts: list[Script], provider: str, delivered: int, census: Census
+):
+    """Restarts that end in exhaustion leave fragments with the caller: reported once, together."""
+    chain = chain_of(census, *scripts, retry_on_chunk_sent=True)
+
+    _, error = await listen(chain.adapter)
+
+    assert isinstance(error, AllProvidersFailedError)
+    (lost,) = chain.events.of("output_lost")
+    assert (lost.delivered, lost.lost) == (delivered, None)
+    assert lost.provider == provider
+    assert lost.error in [a.error for a in error.attempts if a.provider == provider]
+
+
+async def test_a_request_in_vain_is_no_loss(census: Census):
+    """Where nobody said anything there is nothing to lose: exhaustion says it all."""
+    chain = chain_of(census, [Fail(unauthorized)], [Fail(unauthorized)], retry_on_chunk_sent=True)
+
+    await listen(chain.adapter)
+
+    assert chain.events.of("output_lost") == []
+    assert len(chain.events.of("exhausted")) == 1
 
 
 async def test_a_tool_call_of_the_second_provider_is_the_last_word(census: Census):

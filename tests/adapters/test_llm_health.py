@@ -12,7 +12,7 @@ from livekit.agents import llm
 
 from livekit_fallback import AllProvidersFailedError
 from tests.support.fakes import Fail, Hang, Say, Wait
-from tests.support.llm_chain import LLMChain, Model, chain_of, unauthorized, unavailable
+from tests.support.llm_chain import LLMChain, Model, chain_of, forbidden, unauthorized, unavailable
 from tests.support.virtual_time import Stopwatch, turns
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def _bring_down(chain: LLMChain) -> None:
 
 async def test_when_all_cool_down_all_are_asked_all_the_same(census: Census):
     """An agent never refuses to speak because of its own bookkeeping."""
-    a, b = Model([Fail(unauthorized)], [Hang()]), Model([Fail(unauthorized)], B)
+    a, b = Model([Fail(unauthorized)], [Hang()]), Model([Fail(forbidden)], B)
     chain = chain_of(census, a, b, attempt_timeout=2.0)
     await _bring_down(chain)
 
@@ -70,7 +70,7 @@ async def test_when_all_cool_down_the_soonest_due_is_first(census: Census):
 @pytest.mark.parametrize("probe", ["live", "replay"])
 async def test_a_success_while_cooling_down_heals(probe: str, census: Census):
     """Who answered is healthy, whatever the bookkeeping said."""
-    a, b = Model([Fail(unauthorized)], A), Model([Fail(unauthorized)])
+    a, b = Model([Fail(unauthorized)], A), Model([Fail(forbidden)])
     chain = chain_of(census, a, b, probe=probe)
     await _bring_down(chain)
 

@@ -312,17 +312,6 @@ async def test_a_live_probe_that_fails_costs_its_request_a_failover(census: Cens
     assert gaps == pytest.approx([7, 12], abs=1.1)
 
 
-async def test_a_live_probe_is_one_request_at_a_time(census: Census):
-    """While one request is the test the others go elsewhere."""
-    chain = chain_of(census, Model(DOWN, [Wait(1), *UP]), GOOD, temporary_disable_sec=5)
-    await chain.answer()
-    await asyncio.sleep(6)
-
-    answers = await asyncio.gather(*(chain.answer() for _ in range(10)))
-
-    assert sorted(answers) == ["aa"] + ["b"] * 9
-
-
 async def test_a_live_probe_that_is_cancelled_gives_its_turn_back(census: Census):
     """A caller who interrupts the test has not decided it."""
     chain = chain_of(census, Model(DOWN, [Hang()], UP), GOOD, temporary_disable_sec=5)

@@ -51,6 +51,11 @@ class StereoVoice(ScriptedTTS):
         self._num_channels = 1
 
 
+def cut(samples: bytes, size: int) -> list[bytes]:
+    """These samples in pieces of so many bytes; what is left over at the end is dropped."""
+    return [samples[i : i + size] for i in range(0, len(samples) - size + 1, size)]
+
+
 async def _all_of(stream: AsyncIterable[SynthesizedAudio]) -> list[SynthesizedAudio]:
     return [audio async for audio in stream]
 
@@ -95,6 +100,40 @@ async def test_a_rate_that_changes_between_replies_is_followed(census: Census):
 
     assert [seconds_of(heard) for heard in replies] == pytest.approx([2.0] * 3, abs=0.02)
     assert [pitch_of(heard) for heard in replies] == pytest.approx([PITCH] * 3, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        pytest.param((16_000, 48_000), id="up"),
+        pytest.param((48_000, 22_050), id="down"),
+        pytest.param((24_000, 16_000), id="from-the-adapters-rate"),
+        pytest.param((48_000, 24_000), id="to-the-adapters-rate"),
+        pytest.param((48_000, 24_000, 48_000), id="there-and-back"),
+    ],
+)
+def test_a_rate_that_changes_in_mid_reply_loses_nothing(rates: tuple[int, ...]):
+    """Every second is heard whole, in its place and at its pitch, whatever rate it came at."""
+    resampling = Resampling(Format(24_000, 1))
+    pitches = [PITCH * number for number in range(1, len(rates) + 1)]
+    seconds = [
+        frame(tone(1.0, pitch=pitch, rate=rate), rate=rate)
+        for pitch, rate in zip(pitches, rates, strict=True)
+    ]
+
+    heard = [
+        piece.frame
+        for second in seconds
+        for piece in resampling.convert(
+            SynthesizedAudio(second, "request", is_final=second is seconds[-1])
+        )
+    ]
+
+    samples = b"".join(bytes(piece.data) for piece in heard)
+    found = [pitch_of([frame(second, rate=24_000)]) for second in cut(samples, 48_000)]
+    assert {piece.sample_rate for piece in heard} == {24_000}
+    assert seconds_of(heard) == pytest.approx(len(rates), abs=0.001)
+    assert found[: len(rates)] == pytest.approx(pitches, rel=0.01)
 
 
 async def test_the_next_voice_may_have_another_rate(census: Census):

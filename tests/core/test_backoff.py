@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given, strategies as st
 
-from livekit_fallback.core.backoff import cool_down, full_jitter
+from livekit_fallback.core.backoff import cool_down, full_jitter, spread
 
 ALMOST_ONE = 1 - 2**-53
 
@@ -46,6 +46,13 @@ def test_cool_down_begins_with_its_base_and_doubles():
     assert rests == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
 
 
+def test_cool_down_doubles_as_far_as_its_cap_is():
+    """A cap of hours is reached from a base of a second, by doubling alone."""
+    rests = [cool_down(n, base=1.0, cap=7200.0) for n in range(1, 16)]
+
+    assert rests == [2.0**n for n in range(13)] + [7200.0] * 2
+
+
 @pytest.mark.parametrize("base", [0.0, 0.01, 0.4])
 def test_tiny_base_holds_for_the_first_rest_only(base):
     """Probing at once is allowed once; then rests are a second at least, and double as ever."""
@@ -66,3 +73,17 @@ def test_cool_down_never_shrinks_and_never_passes_its_cap(failures, base, cap):
     rest, longer = (cool_down(n, base=base, cap=cap) for n in (failures, failures + 1))
 
     assert 0.0 <= rest <= longer <= cap
+
+
+def test_spread_shortens_a_rest_by_up_to_a_fifth():
+    """What was asked for is the longest it takes; chance takes off a fifth at the most."""
+    rests = [spread(10.0, draw) for draw in (0.0, 0.25, 0.5, ALMOST_ONE)]
+
+    assert rests == pytest.approx([10.0, 9.5, 9.0, 8.0])
+
+
+@given(rest=seconds, jitter=st.floats(0, 1, exclude_max=True))
+def test_spread_never_lengthens_a_rest_nor_takes_most_of_it(rest, jitter):
+    """No draw makes a rest longer than asked for, or shorter than four fifths of that."""
+    assert rest * 0.8 <= spread(rest, jitter) * (1 + 1e-12)
+    assert spread(rest, jitter) <= rest

@@ -22,61 +22,107 @@ from tests.support.circuits import (
     NAME,
     NOW,
     cooling,
+    disabled,
+    fail,
+    given_up,
     in_state,
     new_circuit,
+    on_probation,
     probe_of,
     probing,
     seen,
+    served,
 )
 from tests.support.outcomes import SERVED, failed
 
 # --- the table ---------------------------------------------------------------------------------
 
+SOON = LATER + 7.0
 
-def after_failure() -> tuple[Circuit, Change | None]:
-    circuit = new_circuit()
-    return circuit, circuit.record(circuit.permit(), failed(), NOW)
-
-
-def after_last_resort_served() -> tuple[Circuit, Change | None]:
-    circuit = cooling()
-    return circuit, circuit.record(circuit.permit(), SERVED, LATER)
-
-
-def after_probe_started() -> tuple[Circuit, Change | None]:
-    return probing()[0], None
-
-
-def after_probe(outcome: Outcome) -> tuple[Circuit, Change | None]:
-    circuit, permit = probing()
-    return circuit, circuit.record(permit, outcome, LATER)
-
-
-def after_served_beside_probe() -> tuple[Circuit, Change | None]:
-    circuit, _ = probing()
-    return circuit, circuit.record(circuit.permit(), SERVED, LATER)
-
-
-WAYS: dict[tuple[State, Signal], Callable[[], tuple[Circuit, Change | None]]] = {
-    (State.HEALTHY, Signal.FAILED): after_failure,
-    (State.COOLING_DOWN, Signal.PROBE_STARTED): after_probe_started,
-    (State.COOLING_DOWN, Signal.SERVED): after_last_resort_served,
-    (State.PROBING, Signal.PROBE_GOOD): lambda: after_probe(SERVED),
-    (State.PROBING, Signal.PROBE_BAD): lambda: after_probe(failed()),
-    (State.PROBING, Signal.PROBE_ABANDONED): lambda: after_probe(CANCELLED),
-    (State.PROBING, Signal.SERVED): after_served_beside_probe,
-}
+#: Written by hand from the rules, not from the code.
 EXPECTED = {
     (State.HEALTHY, Signal.FAILED): State.COOLING_DOWN,
+    (State.HEALTHY, Signal.DISABLED): State.DISABLED,
     (State.COOLING_DOWN, Signal.PROBE_STARTED): State.PROBING,
     (State.COOLING_DOWN, Signal.SERVED): State.HEALTHY,
-    (State.PROBING, Signal.PROBE_GOOD): State.HEALTHY,
+    (State.COOLING_DOWN, Signal.DISABLED): State.DISABLED,
+    (State.COOLING_DOWN, Signal.ENABLED): State.PROBATION,
+    (State.COOLING_DOWN, Signal.RESET): State.HEALTHY,
+    (State.PROBING, Signal.PROBE_GOOD): State.PROBATION,
     (State.PROBING, Signal.PROBE_BAD): State.COOLING_DOWN,
     (State.PROBING, Signal.PROBE_ABANDONED): State.COOLING_DOWN,
+    (State.PROBING, Signal.GIVEN_UP): State.DISABLED,
     (State.PROBING, Signal.SERVED): State.HEALTHY,
+    (State.PROBING, Signal.DISABLED): State.DISABLED,
+    (State.PROBING, Signal.ENABLED): State.PROBATION,
+    (State.PROBING, Signal.RESET): State.HEALTHY,
+    (State.PROBATION, Signal.PROVEN): State.HEALTHY,
+    (State.PROBATION, Signal.FAILED): State.COOLING_DOWN,
+    (State.PROBATION, Signal.GIVEN_UP): State.DISABLED,
+    (State.PROBATION, Signal.DISABLED): State.DISABLED,
+    (State.PROBATION, Signal.RESET): State.HEALTHY,
+    (State.DISABLED, Signal.ENABLED): State.PROBATION,
+    (State.DISABLED, Signal.RESET): State.HEALTHY,
 }
-LEGAL = [(state, signal) for state, row in TRANSITIONS.items() for signal in row]
-ILLEGAL = [(state, sig) for state in State for sig in Signal if (state, sig) not in LEGAL]
+ILLEGAL = [(state, sig) for state in State for sig in Signal if (state, sig) not in EXPECTED]
+
+Way = tuple[Circuit, Change | None]
+
+
+def asked(circuit: Circuit, outcome: Outcome) -> Way:
+    return circuit, circuit.record(circuit.permit(), outcome, SOON)
+
+
+def probed(outcome: Outcome, *, give_up_after: int | None = None) -> Way:
+    circuit, permit = probing(cooling(give_up_after=give_up_after))
+    return circuit, circuit.record(permit, outcome, SOON)
+
+
+def probe_started() -> Way:
+    circuit = cooling()
+    probe_of(circuit, SOON)
+    return circuit, circuit.last_change
+
+
+def proven() -> Way:
+    circuit = on_probation()
+    served(circuit)
+    return asked(circuit, SERVED)
+
+
+def by_hand(state: State, act: Callable[[Circuit, float], Change | None]) -> Callable[[], Way]:
+    def walk() -> Way:
+        circuit = in_state(state)
+        return circuit, act(circuit, SOON)
+
+    return walk
+
+
+BY_HAND = {
+    Signal.DISABLED: Circuit.disable,
+    Signal.ENABLED: Circuit.enable,
+    Signal.RESET: Circuit.reset,
+}
+WAYS: dict[tuple[State, Signal], Callable[[], Way]] = {
+    (State.HEALTHY, Signal.FAILED): lambda: asked(new_circuit(), failed()),
+    (State.COOLING_DOWN, Signal.PROBE_STARTED): probe_started,
+    (State.COOLING_DOWN, Signal.SERVED): lambda: asked(cooling(), SERVED),
+    (State.PROBING, Signal.PROBE_GOOD): lambda: probed(SERVED),
+    (State.PROBING, Signal.PROBE_BAD): lambda: probed(failed()),
+    (State.PROBING, Signal.PROBE_ABANDONED): lambda: probed(CANCELLED),
+    (State.PROBING, Signal.GIVEN_UP): lambda: probed(failed(), give_up_after=1),
+    (State.PROBING, Signal.SERVED): lambda: asked(probing()[0], SERVED),
+    (State.PROBATION, Signal.PROVEN): proven,
+    (State.PROBATION, Signal.FAILED): lambda: asked(on_probation(), failed()),
+    (State.PROBATION, Signal.GIVEN_UP): lambda: asked(
+        on_probation(cooling(give_up_after=1)), failed()
+    ),
+    **{
+        (state, signal): by_hand(state, BY_HAND[signal])
+        for state, signal in EXPECTED
+        if signal in BY_HAND
+    },
+}
 
 
 def test_table_is_the_one_that_is_tested_here():
@@ -87,15 +133,16 @@ def test_table_is_the_one_that_is_tested_here():
     assert set(WAYS) == set(EXPECTED)
 
 
-@pytest.mark.parametrize(("state", "signal"), LEGAL)
+@pytest.mark.parametrize(("state", "signal"), EXPECTED)
 def test_every_row_of_the_table_can_be_walked(state, signal):
-    """Outcomes alone lead from each state along each of its rows, and the change says so."""
+    """What callers may do leads from each state along each of its rows; the change says so."""
     circuit, change = WAYS[state, signal]()
 
     assert circuit.state is EXPECTED[state, signal]
-    if signal is not Signal.PROBE_STARTED:
-        assert change is not None
-        assert (change.provider, change.before, change.after) == (NAME, state, circuit.state)
+    assert change is not None
+    assert (change.provider, change.before, change.after) == (NAME, state, circuit.state)
+    assert circuit.last_change == change
+    assert circuit.since == SOON
 
 
 @pytest.mark.parametrize(("state", "signal"), ILLEGAL)
@@ -105,21 +152,13 @@ def test_every_other_pair_raises_and_changes_nothing(state, signal):
     before = seen(circuit)
 
     with pytest.raises(IllegalTransitionError, match=f"{signal.value}.*{state.value}"):
-        circuit._move(signal, LATER)
+        circuit._move(signal, SOON)
 
     assert seen(circuit) == before
 
 
-@pytest.mark.parametrize(
-    ("state", "outcome"),
-    [
-        (State.HEALTHY, failed()),
-        (State.HEALTHY, CANCELLED),
-        (State.COOLING_DOWN, SERVED),
-        (State.COOLING_DOWN, failed()),
-        (State.COOLING_DOWN, CANCELLED),
-    ],
-)
+@pytest.mark.parametrize("outcome", [SERVED, failed(), CANCELLED], ids=lambda o: o.status.value)
+@pytest.mark.parametrize("state", [State.HEALTHY, State.COOLING_DOWN, State.PROBATION])
 def test_outcome_of_a_probe_that_was_never_given_raises_and_changes_nothing(state, outcome):
     """A probe's result where no probe is out is a mistake of the caller, not evidence."""
     circuit = in_state(state)
@@ -128,12 +167,29 @@ def test_outcome_of_a_probe_that_was_never_given_raises_and_changes_nothing(stat
     forged = Permit(NAME, real.generation, real.number, is_probe=True)
 
     with pytest.raises(IllegalTransitionError):
-        circuit.record(forged, outcome, LATER)
+        circuit.record(forged, outcome, SOON)
 
     assert seen(circuit) == before
 
 
-# --- while healthy -----------------------------------------------------------------------------
+@pytest.mark.parametrize("outcome", [SERVED, failed(), CANCELLED], ids=lambda o: o.status.value)
+@pytest.mark.parametrize("maker", [disabled, given_up])
+def test_no_outcome_brings_a_disabled_provider_back(maker, outcome):
+    """Given up for good means that only a person brings it back, whatever a request learns."""
+    circuit = maker()
+    before = seen(circuit)
+
+    assert circuit.record(circuit.permit(), outcome, SOON) is None
+    assert seen(circuit) == before
+
+
+# --- usable or not -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", State)
+def test_requests_go_to_the_healthy_and_to_those_on_probation(state):
+    """A provider whose probe was good gets real requests; they decide whether it is trusted."""
+    assert state.is_usable == (state in {State.HEALTHY, State.PROBATION})
 
 
 def test_new_provider_is_healthy():
@@ -141,49 +197,52 @@ def test_new_provider_is_healthy():
     circuit = new_circuit()
 
     assert circuit.state is State.HEALTHY
-    assert circuit.failures == 0
+    assert (circuit.failures, circuit.share, circuit.is_barred) == (0, 1.0, False)
+    assert (circuit.since, circuit.last_change) == (None, None)
     assert not circuit.probe_is_due(NOW)
     assert circuit.probe_permit(NOW) is None
 
 
-@pytest.mark.parametrize("outcome", [SERVED, CANCELLED, failed(FailureKind.REQUEST)])
-def test_harmless_outcome_moves_nothing(outcome):
-    """A success, a cancelled attempt and a request's own fault leave a healthy provider alone."""
+@pytest.mark.parametrize("state", [s for s in State if s is not State.COOLING_DOWN])
+def test_only_a_provider_that_cools_down_is_probed(state):
+    """In no other state is a probe due, however long it lasts."""
+    circuit = in_state(state)
+    before = seen(circuit)
+
+    assert not circuit.probe_is_due(LATER + 1e6)
+    assert circuit.probe_permit(LATER + 1e6) is None
+    assert seen(circuit) == before
+
+
+@pytest.mark.parametrize("state", [State.HEALTHY, State.PROBATION])
+@pytest.mark.parametrize("outcome", [CANCELLED, failed(FailureKind.REQUEST)])
+def test_harmless_outcome_moves_nothing(state, outcome):
+    """A cancelled attempt and a request's own fault leave a provider that is usable alone."""
+    circuit = in_state(state)
+    before = seen(circuit)
+
+    change = circuit.record(circuit.permit(), outcome, SOON)
+
+    assert change is None
+    assert seen(circuit) == before
+
+
+def test_success_of_a_healthy_provider_moves_nothing():
+    """Being well is not news."""
     circuit = new_circuit()
     before = seen(circuit)
 
-    change = circuit.record(circuit.permit(), outcome, NOW)
-
-    assert change is None
+    assert circuit.record(circuit.permit(), SERVED, NOW) is None
     assert seen(circuit) == before
 
 
 @pytest.mark.parametrize("kind", [k for k in FailureKind if k is not FailureKind.REQUEST])
 def test_one_failure_that_counts_starts_the_cool_down(kind):
     """One failure is enough: the next caller must not pay for the same silence."""
-    circuit = new_circuit()
+    circuit = fail(new_circuit(), NOW, failed(kind))
 
-    change = circuit.record(circuit.permit(), failed(kind), NOW)
-
-    assert change == Change(NAME, State.HEALTHY, State.COOLING_DOWN, down_for=0.0)
+    assert circuit.state is State.COOLING_DOWN
     assert circuit.failures == 1
-
-
-# --- cooling down ------------------------------------------------------------------------------
-
-
-def test_probe_is_due_when_the_cool_down_is_over():
-    """No probe goes out a moment before the cool-down ends."""
-    circuit = cooling(base=5.0)
-
-    assert circuit.due == NOW + 5.0
-    assert circuit.probe_permit(NOW + 4.999) is None
-    assert circuit.probe_permit(NOW + 5.0) is not None
-
-
-def test_cool_down_of_zero_is_over_at_once():
-    """With `temporary_disable_sec=0` the probe may follow the failure immediately."""
-    assert cooling(base=0.0).probe_permit(NOW) is not None
 
 
 @pytest.mark.parametrize("outcome", [failed(), failed(FailureKind.REQUEST), CANCELLED])
@@ -208,23 +267,6 @@ def test_last_resort_that_served_is_healthy_again():
     assert circuit.failures == 0
 
 
-def test_rejected_key_rests_as_long_as_the_policy_allows():
-    """An auth failure does not heal by itself, so it gets the longest rest from the start."""
-    assert cooling(failed(FailureKind.AUTH), base=5.0, cap=300.0).due == NOW + 300.0
-    assert cooling(failed(FailureKind.AUTH), base=5.0, cap=2.0).due == NOW + 5.0
-
-
-@pytest.mark.parametrize(
-    ("retry_after", "rest"),
-    [(None, 5.0), (0.0, 5.0), (3.0, 5.0), (40.0, 40.0), (9999.0, 300.0), (float("inf"), 300.0)],
-)
-def test_rest_honours_what_the_provider_asked_for(retry_after, rest):
-    """Retry-After lengthens the rest, never beyond the cap, and never shortens it."""
-    outcome = failed(FailureKind.RATE_LIMITED, retry_after=retry_after)
-
-    assert cooling(outcome, base=5.0, cap=300.0).due == NOW + rest
-
-
 # --- probing -----------------------------------------------------------------------------------
 
 
@@ -239,61 +281,25 @@ def test_only_one_probe_is_out_at_a_time():
     assert circuit.probe_permit(LATER) is not None
 
 
-def test_good_probe_heals_and_says_how_long_it_took():
-    """`down_for` counts from the failure that started the outage."""
-    circuit, permit = probing()
-
-    change = circuit.record(permit, SERVED, LATER + 2.0)
-
-    assert change == Change(NAME, State.PROBING, State.HEALTHY, down_for=402.0)
-    assert circuit.failures == 0
-
-
-def test_bad_probes_double_the_rest_until_the_cap():
-    """Calls to a dead provider come at growing intervals, whatever the traffic."""
-    circuit, rests = cooling(base=5.0, cap=60.0), []
-    for _ in range(5):
-        now = circuit.due
-        circuit.record(probe_of(circuit, now), failed(), now)
-        rests.append(circuit.due - now)
-
-    assert rests == [10.0, 20.0, 40.0, 60.0, 60.0]
-    assert circuit.failures == 6
-
-
-def test_rest_starts_anew_after_recovery():
-    """An outage next week has nothing to do with this one: counters are reset by health."""
-    circuit = cooling(base=5.0)
-    circuit.record(probe_of(circuit, LATER), failed(), LATER)
-    circuit.record(circuit.permit(), SERVED, LATER)
-
-    circuit.record(circuit.permit(), failed(), LATER)
-
-    assert circuit.due == LATER + 5.0
-    assert circuit.failures == 1
-
-
 def test_cancelled_probe_gives_its_turn_back():
     """A probe that was cancelled says nothing about the provider: the next may follow at once."""
     circuit, permit = probing()
-    due, failures = circuit.due, circuit.failures
 
-    change = circuit.record(permit, CANCELLED, LATER)
+    change = circuit.record(permit, CANCELLED, SOON)
 
-    assert change == Change(NAME, State.PROBING, State.COOLING_DOWN, down_for=400.0)
-    assert (circuit.due, circuit.failures) == (due, failures)
-    assert circuit.probe_is_due(LATER)
+    assert change == Change(NAME, State.PROBING, State.COOLING_DOWN, down_for=407.0, rest=0.0)
+    assert circuit.failures == 1
+    assert circuit.probe_is_due(SOON)
 
 
 def test_probe_that_was_a_bad_request_is_not_repeated_at_once():
     """It says nothing about the provider, but the same sample would be rejected again."""
     circuit, permit = probing()
-    failures = circuit.failures
 
     change = circuit.record(permit, failed(FailureKind.REQUEST), LATER)
 
-    assert change == Change(NAME, State.PROBING, State.COOLING_DOWN, down_for=400.0)
-    assert (circuit.due, circuit.failures) == (LATER + 5.0, failures)
+    assert change == Change(NAME, State.PROBING, State.COOLING_DOWN, down_for=400.0, rest=5.0)
+    assert (circuit.due, circuit.failures) == (LATER + 5.0, 1)
 
 
 def test_failure_beside_a_probe_is_left_to_the_probe():
@@ -307,22 +313,32 @@ def test_failure_beside_a_probe_is_left_to_the_probe():
     assert seen(circuit) == before
 
 
+# --- by hand, and the rest: a first look; further modules go on --------------------------------
+
+
+@pytest.mark.parametrize("state", State)
+def test_reset_makes_everybody_healthy(state):
+    """Whatever was held against a provider is forgotten; a healthy one does not change."""
+    circuit = in_state(state)
+
+    change = circuit.reset(SOON)
+
+    assert circuit.state is State.HEALTHY
+    assert (change is None) == (state is State.HEALTHY)
+
+
+def test_rejected_key_rests_longest():
+    """An auth failure does not heal by itself; any other first failure rests the base."""
+    assert cooling(failed(FailureKind.AUTH)).due == NOW + 300.0
+    assert cooling(failed()).due == NOW + 5.0
+
+
 def test_late_result_changes_nothing():
     """A result from before the outage is dropped; test_circuit_late.py has all such stories."""
     circuit = new_circuit()
     old = circuit.permit()
-    circuit.record(circuit.permit(), failed(), NOW)
+    fail(circuit)
     before = seen(circuit)
 
     assert circuit.record(old, SERVED, LATER) is None
     assert seen(circuit) == before
-
-
-def test_old_failure_does_not_override_a_newer_success():
-    """A request that hangs until its deadline says nothing about a provider that served since."""
-    circuit = new_circuit()
-    hangs, served = circuit.permit(), circuit.permit()
-    circuit.record(served, SERVED, NOW)
-
-    assert circuit.record(hangs, failed(), NOW + 1.0) is None
-    assert circuit.state is State.HEALTHY

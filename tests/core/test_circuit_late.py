@@ -11,10 +11,13 @@ from tests.support.circuits import (
     LATER,
     NOW,
     cooling,
+    fail,
     new_circuit,
+    on_probation,
     probe_of,
     probing,
     seen,
+    served,
 )
 from tests.support.outcomes import SERVED, failed
 
@@ -77,6 +80,48 @@ def of_an_older_probe() -> tuple[Circuit, Permit]:
     return circuit, old
 
 
+def before_the_reset() -> tuple[Circuit, Permit]:
+    circuit, _ = probing()
+    old = circuit.permit()
+    circuit.reset(LATER)
+    return circuit, old
+
+
+def before_a_recovery_by_probe() -> tuple[Circuit, Permit]:
+    circuit = cooling()
+    old = circuit.permit()
+    return on_probation(circuit), old
+
+
+def before_outage_and_probation() -> tuple[Circuit, Permit]:
+    circuit, old = before_the_outage()
+    return on_probation(circuit), old
+
+
+def before_outage_and_trust() -> tuple[Circuit, Permit]:
+    circuit, old = before_outage_and_probation()
+    served(circuit, times=2)
+    return circuit, old
+
+
+def of_the_probe_that_was_good() -> tuple[Circuit, Permit]:
+    circuit, old = probing()
+    circuit.record(old, SERVED, LATER)
+    return circuit, old
+
+
+def before_the_relapse() -> tuple[Circuit, Permit]:
+    circuit = on_probation()
+    old = circuit.permit()
+    return fail(circuit, LATER), old
+
+
+def before_it_was_given_up() -> tuple[Circuit, Permit]:
+    circuit = on_probation(cooling(give_up_after=1))
+    old = circuit.permit()
+    return fail(circuit, LATER), old
+
+
 @all_outcomes
 @pytest.mark.parametrize(
     "story",
@@ -87,6 +132,13 @@ def of_an_older_probe() -> tuple[Circuit, Permit]:
         before_outage_and_recovery,
         of_an_abandoned_probe,
         of_an_older_probe,
+        before_the_reset,
+        before_a_recovery_by_probe,
+        before_outage_and_probation,
+        before_outage_and_trust,
+        of_the_probe_that_was_good,
+        before_the_relapse,
+        before_it_was_given_up,
     ],
     ids=lambda story: story.__name__,
 )
@@ -119,3 +171,94 @@ def test_probe_overtaken_by_a_real_success_changes_nothing(outcome):
 
     assert circuit.record(probe, outcome, LATER + 1.0) is None
     assert seen(circuit) == before
+
+
+# --- what is not late --------------------------------------------------------------------------
+
+
+def test_old_failure_does_not_override_a_newer_success():
+    """A request that hangs until its deadline says nothing about a provider that served since."""
+    circuit = new_circuit()
+    hangs, done = circuit.permit(), circuit.permit()
+    circuit.record(done, SERVED, NOW)
+
+    assert circuit.record(hangs, failed(), NOW + 1.0) is None
+    assert circuit.state is State.HEALTHY
+
+
+def test_order_of_arrival_does_not_matter_to_old_failures():
+    """A success that comes in late does not take the place of the newest one."""
+    circuit = new_circuit()
+    slow, hangs, done = (circuit.permit() for _ in range(3))
+    circuit.record(done, SERVED, NOW)
+    circuit.record(slow, SERVED, NOW + 1.0)
+
+    assert circuit.record(hangs, failed(), NOW + 2.0) is None
+    assert circuit.state is State.HEALTHY
+
+
+def test_request_is_judged_once():
+    """Whose success is known does not fail afterwards: what follows needs a permit of its own."""
+    circuit = new_circuit()
+    permit = circuit.permit()
+    circuit.record(permit, SERVED, NOW)
+
+    assert circuit.record(permit, failed(), NOW + 1.0) is None
+    assert circuit.state is State.HEALTHY
+
+
+def test_old_failure_does_not_override_a_newer_success_on_probation():
+    """The same holds while the provider is being tried: the newer request served."""
+    circuit = on_probation()
+    hangs, done = circuit.permit(), circuit.permit()
+    circuit.record(done, SERVED, LATER)
+
+    assert circuit.record(hangs, failed(), LATER + 1.0) is None
+    assert circuit.state is State.PROBATION
+
+
+def test_failure_that_began_on_probation_counts_after_it():
+    """Being trusted in the meantime does not make newer evidence old."""
+    circuit = on_probation()
+    served(circuit)
+    last, newest = circuit.permit(), circuit.permit()
+    circuit.record(last, SERVED, LATER)
+    assert circuit.state is State.HEALTHY
+
+    change = circuit.record(newest, failed(), LATER + 1.0)
+
+    assert change is not None
+    assert (change.before, change.after) == (State.HEALTHY, State.COOLING_DOWN)
+
+
+def test_success_that_began_on_probation_confirms_trust():
+    """It is newer evidence than the failure of a request that was made before it."""
+    circuit = on_probation()
+    hangs, confirms = circuit.permit(), circuit.permit()
+    served(circuit, times=2)
+
+    assert circuit.record(confirms, SERVED, LATER) is None
+    assert circuit.record(hangs, failed(), LATER + 1.0) is None
+    assert circuit.state is State.HEALTHY
+
+
+def test_permit_says_whether_it_is_still_current():
+    """A permit lasts until the provider stops being usable, or begins to be."""
+    circuit = new_circuit()
+    healthy = circuit.permit()
+    assert circuit.is_current(healthy)
+
+    fail(circuit)
+    resting = circuit.permit()
+    assert not circuit.is_current(healthy)
+    assert circuit.is_current(resting)
+
+    on_probation(circuit)
+    tried = circuit.permit()
+    assert not circuit.is_current(resting)
+
+    served(circuit, times=2)
+    assert circuit.is_current(tried)
+    assert [healthy.number, resting.number, tried.number] == sorted(
+        {healthy.number, resting.number, tried.number}
+    )

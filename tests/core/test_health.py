@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The order in which a chain is asked, and who is allowed to probe."""
+"""The order in which a chain is asked, who outranks whom, and what is counted."""
 
 from __future__ import annotations
 
 import pytest
 
-from livekit_fallback.core.circuit import CoolDownPolicy, State
-from livekit_fallback.core.health import HealthBook
-from livekit_fallback.core.outcome import CANCELLED
+from livekit_fallback.core.circuit import State
+from livekit_fallback.core.health import NOBODY, HealthBook
+from livekit_fallback.core.outcome import CANCELLED, Outcome
+from tests.support.circuits import NOW, new_book
 from tests.support.outcomes import SERVED, failed
 
-NOW = 1000.0
 REST = 5.0
 RESTED = NOW + REST
-
-
-def new_book(size: int = 3, *, live_probe: bool = False, sticky: bool = False) -> HealthBook:
-    policies = [CoolDownPolicy(base=REST, cap=300.0)] * size
-    return HealthBook(policies, live_probe=live_probe, sticky=sticky)
 
 
 def fail(book: HealthBook, *providers: int, now: float = NOW) -> None:
@@ -25,15 +20,29 @@ def fail(book: HealthBook, *providers: int, now: float = NOW) -> None:
         book.record(book.acquire(provider, now), failed(), now)
 
 
-def states(book: HealthBook) -> list[State]:
-    return [book.circuit(i).state for i in range(len(book))]
+def probed(book: HealthBook, provider: int, outcome: Outcome) -> None:
+    probe = book.circuit(provider).probe_permit(RESTED)
+    assert probe is not None
+    book.record_probe(probe, outcome, RESTED)
+
+
+def recover(book: HealthBook, provider: int) -> None:
+    probed(book, provider, SERVED)
+
+
+def give_up(book: HealthBook, provider: int) -> None:
+    """The provider has to be resting in a chain that gives up after one failed recovery."""
+    probed(book, provider, failed())
+
+
+def states(book: HealthBook, size: int = 3) -> list[State]:
+    return [book.circuit(i).state for i in range(size)]
 
 
 def test_healthy_chain_is_asked_in_its_own_order():
     """The list's order is the priority; the primary is first."""
     book = new_book(4)
 
-    assert len(book) == 4
     assert book.order(NOW) == [0, 1, 2, 3]
     assert book.first(NOW) == 0
     assert book.last_served == 0
@@ -100,96 +109,234 @@ def test_outcome_goes_to_the_provider_of_its_permit():
     assert states(book) == [State.HEALTHY, State.COOLING_DOWN, State.HEALTHY]
 
 
-# --- the next request is the probe -------------------------------------------------------------
+# --- on probation, disabled --------------------------------------------------------------------
 
 
-def test_live_probe_gives_a_rested_provider_its_place_back():
-    """After the cool-down, not before, the next request goes to the provider as its probe."""
-    book = new_book(live_probe=True)
+def test_provider_on_probation_has_its_place_back():
+    """Its requests are what has to prove it well."""
+    book = new_book()
     fail(book, 0)
 
-    assert book.order(RESTED - 0.001) == [1, 2, 0]
+    recover(book, 0)
+
+    assert states(book)[0] is State.PROBATION
     assert book.order(RESTED) == [0, 1, 2]
-    assert book.acquire(0, RESTED).is_probe
 
 
-def test_only_one_of_concurrent_requests_is_the_live_probe():
-    """While one request tests a provider, the others do not wait for the result."""
-    book = new_book(live_probe=True)
-    fail(book, 0)
-    book.acquire(0, RESTED)
-
-    assert book.order(RESTED) == [1, 2, 0]
-    assert not book.acquire(0, RESTED).is_probe
-
-
-def test_cancelled_live_probe_passes_the_test_on():
-    """A caller who interrupts the test proves nothing; the next request repeats it."""
-    book = new_book(live_probe=True)
-    fail(book, 0)
-
-    book.record(book.acquire(0, RESTED), CANCELLED, RESTED)
-
-    assert book.first(RESTED) == 0
-    assert book.acquire(0, RESTED).is_probe
-
-
-def test_failed_live_probe_rests_twice_as_long():
-    """Real requests that test a dead provider come at growing intervals."""
-    book = new_book(live_probe=True)
-    fail(book, 0)
-    fail(book, 0, now=RESTED)
-
-    assert book.first(RESTED + 2 * REST - 0.001) == 1
-    assert book.first(RESTED + 2 * REST) == 0
-
-
-def test_last_resort_during_the_cool_down_is_no_probe():
-    """With everybody down a request is not a test: its failure does not lengthen the rest."""
-    book = new_book(live_probe=True)
+def test_given_up_is_asked_after_all_others():
+    """Even a provider at rest has a better chance, however long it still has to rest."""
+    book = new_book(give_up_after=1)
     fail(book, 0, 1, 2)
+    give_up(book, 0)
 
-    permit = book.acquire(0, NOW + 1.0)
-    change = book.record(permit, failed(), NOW + 1.0)
+    assert states(book)[0] is State.DISABLED
+    assert book.order(RESTED) == [1, 2, 0]
+
+
+def test_all_given_up_are_asked_by_priority():
+    """An agent never refuses to speak, not even when nobody has any hope left."""
+    book = new_book(give_up_after=1)
+    for provider in (1, 2, 0):
+        fail(book, provider)
+        give_up(book, provider)
+
+    assert book.order(RESTED) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("others_are_down", [False, True])
+def test_disabled_by_hand_is_not_asked_at_all(others_are_down):
+    """What somebody has taken out gets no request, however badly the others do."""
+    book = new_book()
+    book.circuit(0).disable(NOW)
+    if others_are_down:
+        fail(book, 1, 2)
+
+    assert book.order(NOW) == [1, 2]
+    assert book.first(NOW) == 1
+
+
+def test_last_provider_must_not_be_disabled():
+    """Somebody has to be left to ask, well or not."""
+    book = new_book()
+    fail(book, 0, 1, 2)
+    assert [book.may_disable(i) for i in range(3)] == [True, True, True]
+
+    book.circuit(0).disable(NOW)
+    book.circuit(1).disable(NOW)
+
+    assert [book.may_disable(i) for i in range(3)] == [True, True, False]
+    assert not new_book(1).may_disable(0)
+
+
+def test_given_up_provider_is_still_somebody_to_ask():
+    """It is the last resort, so the others may be disabled."""
+    book = new_book(2, give_up_after=1)
+    fail(book, 1)
+    give_up(book, 1)
+
+    assert book.may_disable(0)
+
+
+# --- whom to leave, and for whom ---------------------------------------------------------------
+
+
+def outranked_by(book: HealthBook, other: int) -> list[int]:
+    """Who outranks a provider at work."""
+    return [i for i in range(3) if book.outranks(i, other)]
+
+
+def test_higher_priority_outranks():
+    """Work at a backup had better go to whoever comes before it in the list."""
+    book = new_book()
+
+    assert [outranked_by(book, i) for i in range(3)] == [[], [0], [0, 1]]
+    assert [book.can_be_outranked(i) for i in range(3)] == [False, True, True]
+
+
+def test_preferred_outranks_everybody_and_is_outranked_by_nobody():
+    """The preference of an operator comes before the list, in both directions."""
+    book = new_book()
+    book.prefer(1)
+
+    assert [outranked_by(book, i) for i in range(3)] == [[1], [], [0, 1]]
+    assert all(book.can_be_outranked(i) for i in (0, 2))
+
+
+def test_disabled_provider_is_outranked_by_all_others():
+    """Work does not stay with a provider that was taken out, not even with the primary."""
+    book = new_book()
+    book.circuit(0).disable(NOW)
+    book.prefer(0)
+
+    assert outranked_by(book, 0) == [1, 2]
+    book.prefer(None)
+    assert book.can_be_outranked(0)
+    assert outranked_by(book, 0) == [1, 2]
+
+
+def test_primary_that_rests_is_not_left_for_a_backup():
+    """Its work goes well all the same, or it would have failed."""
+    book = new_book()
+    fail(book, 0)
+
+    assert not book.can_be_outranked(0)
+    assert outranked_by(book, 0) == []
+
+
+# --- what is counted ---------------------------------------------------------------------------
+
+
+def test_outcomes_are_counted_with_their_provider():
+    """A request is counted when it begins, and again by how it ended."""
+    book = new_book()
+    permits = [book.acquire(1, NOW) for _ in range(4)]
+    for permit, outcome in zip(permits, [SERVED, failed(), CANCELLED], strict=False):
+        book.record(permit, outcome, NOW)
+
+    tally = book.tally(1)
+    assert (tally.requests, tally.successes, tally.cancelled) == (4, 1, 1)
+    assert tally.failures.total() == 1
+    assert book.tally(0).requests == book.tally(2).requests == 0
+
+
+def test_probe_is_counted_as_a_probe_only():
+    """What the adapter asks for itself is no request, but it is heard of."""
+    book = new_book()
+    fail(book, 0)
+
+    recover(book, 0)
+
+    tally = book.tally(0)
+    assert (tally.requests, tally.successes, tally.probes) == (1, 0, 1)
+    assert tally.heard_at == RESTED
+    assert book.share(0) == 0.0
+
+
+def test_renewed_permit_is_a_request_of_its_own():
+    """A stream that goes on after a success begins its next request, and it may fail."""
+    book = new_book(live_probe=True)
+    book.record(book.acquire(0, NOW), SERVED, NOW)
+
+    permit = book.renew(0)
+    change = book.record(permit, failed(), NOW)
 
     assert not permit.is_probe
-    assert change is None
-    assert book.circuit(0).due == RESTED
+    assert change is not None
+    assert book.tally(0).requests == 2
 
 
-# --- staying -----------------------------------------------------------------------------------
-
-
-def test_sticky_chain_stays_with_who_served_last():
-    """A primary that is back is not worth another change of voice in the middle of a call."""
-    book = new_book(sticky=True)
-    book.mark_served(1)
-
-    assert book.order(NOW) == [1, 0, 2]
-    assert book.last_served == 1
-
-
-def test_chain_goes_back_to_the_primary_unless_sticky():
-    """By default the best healthy provider is asked, whoever served last."""
+def test_released_permit_was_no_request():
+    """Nothing was asked after all: nothing is counted, and nothing is learnt."""
     book = new_book()
-    book.mark_served(1)
+    permit = book.acquire(0, NOW)
+    assert book.release(permit, NOW) is None
 
-    assert book.order(NOW) == [0, 1, 2]
-
-
-def test_sticky_chain_leaves_a_provider_that_failed():
-    """After a failure the remaining providers are asked in the given order."""
-    book = new_book(sticky=True)
-    book.mark_served(1)
-    fail(book, 1)
-
-    assert book.order(NOW) == [0, 2, 1]
+    tally = book.tally(0)
+    assert (tally.requests, tally.cancelled, tally.heard_at) == (0, 0, None)
+    assert states(book)[0] is State.HEALTHY
 
 
-def test_sticky_chain_does_not_go_back_to_test_the_one_that_failed():
-    """Only a healthy provider is stayed with, not one that is merely due for its live probe."""
-    book = new_book(sticky=True, live_probe=True)
-    book.mark_served(1)
-    fail(book, 1)
+def test_serving_is_taken_note_of():
+    """Whoever served last is named, by whatever it served and however often."""
+    book = new_book()
+    served = []
+    for provider in (0, 1, 1, 2):
+        book.mark_served(provider, NOW)
+        served.append(book.last_served)
 
+    assert served == [0, 1, 1, 2]
+
+
+def test_share_is_that_of_the_newest_requests_served():
+    """Who has served how much of late; failures are nobody's share."""
+    book = new_book()
+    assert book.share(0) == 0.0
+
+    for provider in (0, 0, 0, 1):
+        book.record(book.acquire(provider, NOW), SERVED, NOW)
+    book.record(book.acquire(2, NOW), failed(), NOW)
+    book.record(book.acquire(2, NOW), CANCELLED, NOW)
+    assert [book.share(i) for i in range(3)] == [0.75, 0.25, 0.0]
+
+    for _ in range(99):
+        book.record(book.acquire(2, NOW), SERVED, NOW)
+    assert [book.share(i) for i in range(3)] == [0.0, 0.01, 0.99]
+
+
+def test_reset_forgets_all_but_the_counts():
+    """Everybody is healthy, nobody preferred or stayed with; what happened has happened."""
+    book = new_book(sticky=True, min_dwell=60.0)
+    book.mark_served(2, NOW)
+    book.prefer(1)
+    fail(book, 0, 2)
+    book.circuit(1).disable(NOW)
+
+    changes = book.reset(RESTED)
+
+    assert [(c.provider, c.after) for c in changes] == [(i, State.HEALTHY) for i in range(3)]
     assert book.order(RESTED) == [0, 1, 2]
+    assert book.last_served == 0
+    assert not book.can_be_outranked(0)
+    assert book.tally(0).failures.total() == 1
+    assert book.reset(RESTED) == []
+
+
+def test_nobody_is_held_back_where_return_is_not_gradual():
+    """Without shares everyone usable gets every request; see test_health_shares.py."""
+    book = new_book()
+    fail(book, 0)
+    recover(book, 0)
+
+    assert book.hold_back() == NOBODY
+
+
+def test_held_back_provider_is_asked_before_those_at_rest():
+    """Its share is spent, but it is well: better than somebody who is not."""
+    book = new_book(shares=(0.5,))
+    fail(book, 0, 1)
+    recover(book, 1)
+
+    held_back = [book.hold_back() for _ in range(2)]
+
+    assert held_back == [{0, 1}, {0}]
+    assert [book.order(RESTED, held) for held in held_back] == [[2, 1, 0], [1, 2, 0]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from livekit_fallback.core.circuit import State
-from livekit_fallback.core.outcome import FailureKind, Outcome, Status
+from livekit_fallback.core.outcome import FailureKind
 from livekit_fallback.core.walk import Limits, Wait, Walk
+from tests.support.circuits import new_book
 from tests.support.outcomes import failed, failure
-from tests.support.walks import Walked, new_book
+from tests.support.walks import Walked
 
 HOPELESS = [FailureKind.AUTH, FailureKind.REQUEST]
 
@@ -308,15 +308,28 @@ def test_failure_before_anything_was_owed_leaves_the_budget_alone():
     assert walked.hang(walked.asked()) == 12.0
 
 
-def test_live_probe_is_the_request_of_the_walk():
-    """With live probes the walk's own attempt is the test of a rested provider."""
-    book = new_book(2, live_probe=True)
-    book.record(book.acquire(0, 990.0), failed(), 990.0)
+def test_backup_is_left_for_a_better_provider_that_is_back():
+    """Speech that goes on at a backup goes back when it may; nobody leaves a primary at work."""
+    walked = Walked(2)
+    walked.fail(walked.asked())
+    assert not walked.walk.would_leave(1, walked.now)
+
+    walked.book.circuit(0).enable(walked.now)
+
+    assert walked.walk.would_leave(1, walked.now)
+    assert not walked.walk.would_leave(0, walked.now)
+
+
+def test_provider_that_failed_is_reintroduced_like_any_other():
+    """A request that has met its outage does not go back to it the moment it is back."""
+    book = new_book(2, shares=(0.5,), successes=100)
     walked = Walked(2, book=book)
+    walked.fail(walked.asked())
+    backup = walked.asked()
+    book.circuit(0).enable(walked.now)
+    leaves = [walked.walk.would_leave(1, walked.now)]
+    for _ in range(2):
+        walked.serve(backup)
+        leaves.append(walked.walk.would_leave(1, walked.now))
 
-    step = walked.asked()
-    assert step.permit.is_probe
-    assert book.circuit(0).state is State.PROBING
-
-    book.record(step.permit, Outcome(Status.SUCCESS), walked.now)
-    assert book.circuit(0).state is State.HEALTHY
+    assert leaves == [False, False, True]

@@ -9,6 +9,7 @@ import pytest
 
 from livekit_fallback.core.outcome import FailureKind
 from livekit_fallback.core.walk import Wait
+from tests.support.circuits import new_book
 from tests.support.walks import Walked
 
 
@@ -99,6 +100,18 @@ def test_wait_is_never_the_whole_rest_of_the_budget():
     assert walked.asked().provider == 0
 
 
+def test_each_request_of_a_stream_has_its_own_retries():
+    """What was retried before a provider has served is not held against what comes after."""
+    walked = Walked(2, max_retry=1)
+    for _ in range(3):
+        walked.fail(walked.asked())
+        walked.waited()
+        again = walked.asked()
+        assert again.provider == 0
+        walked.serve(again)
+        walked.now += 1.0
+
+
 def test_restart_drops_a_pause_and_its_retry():
     """A wait that was planned for a provider is void once somebody served."""
     walked = Walked(2, max_retry=3)
@@ -106,3 +119,35 @@ def test_restart_drops_a_pause_and_its_retry():
     walked.walk.restart()
 
     assert walked.asked().provider == 1
+
+
+def test_provider_that_was_disabled_meanwhile_is_not_retried():
+    """What somebody takes out during the wait gets no more requests, this one's retry included."""
+    walked = Walked(2, max_retry=3)
+    walked.fail(walked.asked())
+    walked.waited()
+    walked.book.circuit(0).disable(walked.now)
+
+    assert walked.asked().provider == 1
+
+
+def test_only_provider_left_was_disabled_meanwhile():
+    """With nobody else to ask the request is over: what was disabled is not the last resort."""
+    walked = Walked(2, max_retry=3)
+    walked.fail(walked.asked(), FailureKind.AUTH)
+    walked.fail(walked.asked())
+    walked.waited()
+    walked.book.circuit(1).disable(walked.now)
+
+    assert walked.next() is None
+
+
+def test_provider_that_rests_is_retried_all_the_same():
+    """Its failure has put it to rest; retries are about this request, not about its health."""
+    book = new_book(2)
+    walked = Walked(2, max_retry=1, book=book)
+    walked.fail(walked.asked())
+    walked.waited()
+
+    assert not book.usable(0, walked.now)
+    assert walked.asked().provider == 0

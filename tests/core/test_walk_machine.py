@@ -2,7 +2,9 @@
 """A request walks down a chain while anything happens around it: what may come next, always.
 
 The chain's health is shared, so the walk meets probes, failures and recoveries of other requests.
-Its follower keeps a naive note of whom it has asked in this pass and who refused for good.
+Its follower keeps a naive note of whom it has asked in this pass, who refused for good, and
+who was taken out by hand. Where providers return gradually it does not know whose share is spent,
+and so not who of those left comes first.
 """
 
 from __future__ import annotations
@@ -10,14 +12,15 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from livekit_fallback.core.health import HealthBook
 from livekit_fallback.core.outcome import CANCELLED, FailureKind, Outcome
 from livekit_fallback.core.walk import Try, Wait
+from tests.support.circuits import new_book
 from tests.support.outcomes import SERVED, failed
-from tests.support.walks import ALMOST_ONE, Walked, new_book
+from tests.support.walks import ALMOST_ONE, Walked
 
 TOTAL = 6.0
 SCRAP = 0.1  # of a budget; no longer worth a try
@@ -32,9 +35,13 @@ seconds = st.sampled_from([0.0, 0.05, 0.7, 2.5])
 class Follower:
     """One request, and what it may and may not do next."""
 
-    def __init__(self, walked: Walked, size: int, total: float | None, max_retry: int) -> None:
+    def __init__(
+        self, walked: Walked, size: int, total: float | None, max_retry: int, *, gradual: bool
+    ) -> None:
         self.walked, self.size, self.total, self.max_retry = walked, size, total, max_retry
+        self.gradual = gradual
         self.asked_at: dict[int, float] = {}
+        self.taken_out: set[int] = set()
         self.begin()
 
     def begin(self) -> None:
@@ -48,14 +55,17 @@ class Follower:
         self.paused = False
 
     def go_on(self) -> None:
+        if self.paused and self.retry in self.taken_out:
+            self.retry, self.paused = None, False
         left = self.not_yet_asked()
+        usable = [i for i in left if self.walked.book.usable(i, self.walked.now)]
         step = self.walked.next()
         if step is None:
             self.must_be_over()
         elif isinstance(step, Wait):
             self.may_wait(step.seconds)
         else:
-            self.may_ask(step, left)
+            self.may_ask(step, left, usable)
 
     def not_yet_asked(self) -> list[int]:
         order = self.walked.book.order(self.walked.now)
@@ -63,7 +73,7 @@ class Follower:
 
     def must_be_over(self) -> None:
         spent = self.deadline is not None and self.walked.now > self.deadline - SCRAP
-        assert spent or len(self.refused) == self.size
+        assert spent or len(self.refused | self.taken_out) == self.size
         self.over = True
 
     def may_wait(self, seconds: float) -> None:
@@ -72,19 +82,24 @@ class Follower:
             assert not self.paused, "two waits before one retry"
             self.paused = True
         elif left := self.not_yet_asked():
-            assert self.walked.now - self.asked_at[left[0]] < APART, "a wait without a reason"
+            whom = left if self.gradual else left[:1]
+            newest = max(self.asked_at.get(i, -math.inf) for i in whom)
+            assert self.walked.now - newest < APART, "a wait without a reason"
             assert seconds <= APART + SLACK
         else:
             self.asked.clear()
         self.walked.now += seconds
         assert self.deadline is None or self.walked.now < self.deadline
 
-    def may_ask(self, step: Try, left: list[int]) -> None:
+    def may_ask(self, step: Try, left: list[int], usable: list[int]) -> None:
         assert self.deadline is None or self.walked.now < self.deadline
         assert step.provider == step.permit.provider
         assert step.provider not in self.refused, "asked again though it refused for good"
+        assert step.provider not in self.taken_out, "asked though somebody took it out"
         if self.retry is None:
-            assert step.provider == left.pop(0), "not the best of those not yet asked"
+            assert self.gradual or step.provider == left[0], "not the best of those not yet asked"
+            assert step.provider in usable or not usable, "asked though another is well"
+            left.remove(step.provider)
             since = self.walked.now - self.asked_at.get(step.provider, -math.inf)
             assert since >= APART - SLACK, "a busy loop"
         else:
@@ -135,6 +150,8 @@ class WalkMachine(RuleBasedStateMachine):
         draw=draws,
         live=st.booleans(),
         sticky=st.booleans(),
+        gradual=st.booleans(),
+        give_up_after=st.sampled_from([None, 2]),
     )
     def start_walking(
         self,
@@ -146,8 +163,17 @@ class WalkMachine(RuleBasedStateMachine):
         draw: float,
         live: bool,
         sticky: bool,
+        gradual: bool,
+        give_up_after: int | None,
     ) -> None:
-        self.book: HealthBook = new_book(size, live_probe=live, sticky=sticky)
+        self.book: HealthBook = new_book(
+            size,
+            live_probe=live,
+            sticky=sticky,
+            shares=(0.1, 0.5, 1.0) if gradual else (1.0,),
+            give_up_after=give_up_after,
+            min_dwell=3.0,
+        )
         walked = Walked(
             size,
             attempt_timeout=attempt_timeout,
@@ -157,7 +183,7 @@ class WalkMachine(RuleBasedStateMachine):
             draw=draw,
             book=self.book,
         )
-        self.me = Follower(walked, size, total, max_retry)
+        self.me = Follower(walked, size, total, max_retry, gradual=gradual)
 
     @rule()
     def go_on(self) -> None:
@@ -184,7 +210,7 @@ class WalkMachine(RuleBasedStateMachine):
         if self.me.step is None:
             return
         self.me.walked.now += after
-        self.book.mark_served(self.me.step.provider)
+        self.book.mark_served(self.me.step.provider, self.me.walked.now)
         self.me.walked.serve(self.me.step)
         self.me.begin()
 
@@ -198,8 +224,36 @@ class WalkMachine(RuleBasedStateMachine):
     @rule(provider=st.integers(0, 3), outcome=st.sampled_from([SERVED, CANCELLED, failed()]))
     def another_request_reports(self, provider: int, outcome: Outcome) -> None:
         now = self.me.walked.now
-        permit = self.book.acquire(provider % len(self.book), now)
+        permit = self.book.acquire(provider % self.me.size, now)
         self.book.record(permit, outcome, now)
+
+    @rule(provider=st.integers(0, 3), outcome=st.sampled_from([SERVED, SERVED, failed()]))
+    def timer_probes(self, provider: int, outcome: Outcome) -> None:
+        now = self.me.walked.now
+        permit = self.book.circuit(provider % self.me.size).probe_permit(now)
+        if permit is not None:
+            self.book.record_probe(permit, outcome, now)
+
+    @rule(provider=st.integers(0, 3))
+    def somebody_disables(self, provider: int) -> None:
+        provider %= self.me.size
+        assume(self.me.taken_out | {provider} != set(range(self.me.size)))
+        self.book.circuit(provider).disable(self.me.walked.now)
+        self.me.taken_out.add(provider)
+
+    @rule(provider=st.integers(0, 3))
+    def somebody_enables(self, provider: int) -> None:
+        self.book.circuit(provider % self.me.size).enable(self.me.walked.now)
+        self.me.taken_out.discard(provider % self.me.size)
+
+    @rule(provider=st.none() | st.integers(0, 3))
+    def somebody_prefers(self, provider: int | None) -> None:
+        self.book.prefer(None if provider is None else provider % self.me.size)
+
+    @rule()
+    def somebody_resets(self) -> None:
+        self.book.reset(self.me.walked.now)
+        self.me.taken_out.clear()
 
     @rule(after=seconds)
     def time_passes(self, after: float) -> None:
@@ -207,7 +261,26 @@ class WalkMachine(RuleBasedStateMachine):
 
     @invariant()
     def health_is_asked_about_everybody(self) -> None:
-        assert sorted(self.book.order(self.me.walked.now)) == list(range(self.me.size))
+        asked = {*self.book.order(self.me.walked.now)}
+        assert asked == set(range(self.me.size)) - self.me.taken_out
+        assert asked, "nobody is left to ask"
+
+    @invariant()
+    def work_is_left_for_somebody_better_only(self) -> None:
+        now = self.me.walked.now
+        for provider in range(self.me.size):
+            best = self.book.order(now)[0]
+            if self.me.walked.walk.would_leave(provider, now):
+                assert best != provider or self.me.gradual
+                assert self.book.usable(best, now)
+
+    @invariant()
+    def every_request_is_accounted_for(self) -> None:
+        for i in range(self.me.size):
+            tally = self.book.tally(i)
+            under_way = self.me.step is not None and self.me.step.provider == i
+            ended = tally.successes + tally.failures.total() + tally.cancelled
+            assert tally.requests == ended + under_way
 
 
 TestWalkMachine = WalkMachine.TestCase

@@ -229,7 +229,7 @@ async def test_a_provider_that_is_back_serves_again(providers: LocalProviders, p
 
     down, up = events.of("llm_availability_changed")
     assert (down.provider, down.available, down.reason) == ("openai", False, "first_output_timeout")
-    assert (up.provider, up.available, up.state) == ("openai", True, "healthy")
+    assert (up.provider, up.available, up.state) == ("openai", True, "probation")
     assert answer == Answer(ANSWER)
     [recovery] = events.of("recovery")
     assert (recovery.provider, recovery.from_provider) == ("openai", "cerebras")

@@ -64,5 +64,8 @@ def test_all_own_events_are_subscribed_to():
         "recovery",
         "exhausted",
         "output_lost",
+        "health_changed",
+        "probed",
+        "flapping",
         "tts_availability_changed",
     }

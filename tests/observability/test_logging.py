@@ -19,6 +19,9 @@ LEVELS = {
     "recovery": logging.INFO,
     "exhausted": logging.ERROR,
     "output_lost": logging.WARNING,
+    "health_changed": logging.DEBUG,
+    "probed": logging.DEBUG,
+    "flapping": logging.WARNING,
 }
 # Of a record as the logging module makes it; what is more was put there by us.
 STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

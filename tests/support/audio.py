@@ -34,8 +34,9 @@ def frames(
 
 
 def numbered(number: int, *, rate: int = 16_000, frame_ms: int = 20) -> rtc.AudioFrame:
-    """A frame of which every sample is the number, so that a listener can say what it got."""
-    return frame(array("h", [number]).tobytes() * (rate * frame_ms // 1000), rate=rate)
+    """A loud frame whose first sample is the number, so that a listener can say what it got."""
+    loud = array("h", [AMPLITUDE]).tobytes() * (rate * frame_ms // 1000 - 1)
+    return frame(array("h", [number]).tobytes() + loud, rate=rate)
 
 
 def number_of(numbered_frame: rtc.AudioFrame) -> int:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Circuits brought into a state, by outcomes alone."""
+"""Circuits brought into a state by what callers may do, and chains of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from livekit_fallback.core.circuit import Circuit, CoolDownPolicy, Permit, State
-from tests.support.outcomes import failed
+from livekit_fallback.core.circuit import Circuit, HealthPolicy, Permit, State
+from livekit_fallback.core.health import HealthBook, OrderPolicy
+from tests.support.outcomes import SERVED, failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,25 +16,73 @@ if TYPE_CHECKING:
 
 NAME = 3
 NOW = 1000.0
-LATER = NOW + 400.0  # after every cool-down of the policy below
+LATER = NOW + 400.0  # after every cool-down of the policies below
 
 
-def new_circuit(*, base: float = 5.0, cap: float = 300.0) -> Circuit:
-    """A provider that was never asked."""
-    return Circuit(NAME, CoolDownPolicy(base=base, cap=cap))
+def new_circuit(
+    *,
+    base: float = 5.0,
+    cap: float = 300.0,
+    give_up_after: int | None = None,
+    shares: tuple[float, ...] = (1.0,),
+    successes: int = 2,
+    draw: float = 0.0,
+) -> Circuit:
+    """A provider that was never asked; chance draws the same number each time."""
+    policy = HealthPolicy(base, cap, give_up_after, shares, successes)
+    return Circuit(NAME, policy, lambda: draw)
 
 
-def cooling(outcome: Outcome | None = None, *, base: float = 5.0, cap: float = 300.0) -> Circuit:
-    """A circuit whose provider failed at `NOW`."""
-    circuit = new_circuit(base=base, cap=cap)
-    circuit.record(circuit.permit(), outcome or failed(), NOW)
+def served(circuit: Circuit, now: float = LATER, *, times: int = 1) -> None:
+    """So many requests are served, one after the other."""
+    for _ in range(times):
+        circuit.record(circuit.permit(), SERVED, now)
+
+
+def fail(circuit: Circuit, now: float = NOW, outcome: Outcome | None = None) -> Circuit:
+    """A request to the provider fails."""
+    circuit.record(circuit.permit(), outcome or failed(), now)
     return circuit
 
 
-def probing() -> tuple[Circuit, Permit]:
-    """A circuit whose probe went out at `LATER`, and the probe's permit."""
-    circuit = cooling()
-    return circuit, probe_of(circuit, LATER)
+def cooling(
+    outcome: Outcome | None = None,
+    *,
+    base: float = 5.0,
+    cap: float = 300.0,
+    give_up_after: int | None = None,
+    draw: float = 0.0,
+) -> Circuit:
+    """A circuit whose provider failed at `NOW`."""
+    circuit = new_circuit(base=base, cap=cap, give_up_after=give_up_after, draw=draw)
+    return fail(circuit, NOW, outcome)
+
+
+def probing(circuit: Circuit | None = None, *, now: float = LATER) -> tuple[Circuit, Permit]:
+    """A circuit whose probe went out, and the probe's permit."""
+    circuit = circuit or cooling()
+    return circuit, probe_of(circuit, now)
+
+
+def on_probation(circuit: Circuit | None = None, *, now: float = LATER) -> Circuit:
+    """A circuit whose probe was good: it failed at `NOW` and has been probed at `LATER`."""
+    circuit, probe = probing(circuit, now=now)
+    circuit.record(probe, SERVED, now)
+    return circuit
+
+
+def given_up() -> Circuit:
+    """A circuit whose first probe was bad, which was one too many."""
+    circuit, probe = probing(cooling(give_up_after=1))
+    circuit.record(probe, failed(), LATER)
+    return circuit
+
+
+def disabled() -> Circuit:
+    """A healthy provider that somebody disabled at `LATER`."""
+    circuit = new_circuit()
+    circuit.disable(LATER)
+    return circuit
 
 
 def probe_of(circuit: Circuit, now: float) -> Permit:
@@ -44,15 +93,42 @@ def probe_of(circuit: Circuit, now: float) -> Permit:
 
 
 def in_state(state: State) -> Circuit:
-    """A circuit in this state."""
+    """A circuit in this state, since `LATER` at the latest."""
     makers: dict[State, Callable[[], Circuit]] = {
         State.HEALTHY: new_circuit,
         State.COOLING_DOWN: cooling,
         State.PROBING: lambda: probing()[0],
+        State.PROBATION: on_probation,
+        State.DISABLED: disabled,
     }
     return makers[state]()
 
 
 def seen(circuit: Circuit) -> tuple[object, ...]:
     """All of a circuit that can be seen from outside."""
-    return circuit.state, circuit.due, circuit.failures, circuit.permit().generation
+    return (
+        circuit.state,
+        circuit.since,
+        circuit.due,
+        circuit.failures,
+        circuit.share,
+        circuit.is_barred,
+        circuit.last_change,
+        circuit.permit().generation,
+    )
+
+
+def new_book(
+    size: int = 3,
+    *,
+    live_probe: bool | tuple[bool, ...] = False,
+    sticky: bool = False,
+    min_dwell: float = 0.0,
+    give_up_after: int | None = None,
+    shares: tuple[float, ...] = (1.0,),
+    successes: int = 1,
+) -> HealthBook:
+    """The health of so many providers that rest exactly 5 s after their first failure."""
+    policy = HealthPolicy(5.0, 300.0, give_up_after, shares, successes)
+    live = live_probe if isinstance(live_probe, tuple) else (live_probe,) * size
+    return HealthBook([policy] * size, OrderPolicy(live, sticky, min_dwell), jitter=lambda: 0.0)

@@ -12,7 +12,10 @@ from livekit_fallback import (
     AttemptReport,
     ExhaustedEvent,
     FailoverEvent,
+    FlappingEvent,
+    HealthChangedEvent,
     OutputLostEvent,
+    ProbedEvent,
     RecoveryEvent,
 )
 from livekit_fallback.core.outcome import FailureKind
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WHEN = 1_750_000_000.25
-SECRET = "the caller's card number is 4711"  # what no line may show outside lk.pii.*
+SECRET = "my card number is 4711"  # what no line may show outside lk.pii.*
 
 
 def broken() -> APIStatusError:
@@ -89,9 +92,47 @@ def output_lost() -> OutputLostEvent:
     )
 
 
+def health_changed(**changes: Any) -> HealthChangedEvent:
+    """The primary answered 503, and rests."""
+    fields: dict[str, Any] = {
+        "component": "llm",
+        "provider": "openai",
+        "before": "healthy",
+        "after": "cooling_down",
+        "reason": "http_503",
+        "kind": "transient",
+        "down_for": 0.0,
+        "rest": 5.0,
+        "error": broken(),
+        "timestamp": WHEN,
+    }
+    return HealthChangedEvent(**{**fields, **changes})
+
+
+def probed() -> ProbedEvent:
+    """The primary is still down."""
+    return ProbedEvent(
+        component="llm",
+        provider="openai",
+        good=False,
+        reason="http_503",
+        elapsed=0.25,
+        error=broken(),
+        timestamp=WHEN,
+    )
+
+
+def flapping() -> FlappingEvent:
+    """More failovers within a minute than are normal."""
+    return FlappingEvent(component="llm", failovers=7, window=60.0, timestamp=WHEN)
+
+
 ALL: dict[str, Callable[[], Any]] = {
     "failover": failover,
     "recovery": recovery,
     "exhausted": exhausted,
     "output_lost": output_lost,
+    "health_changed": health_changed,
+    "probed": probed,
+    "flapping": flapping,
 }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Failures that may pass, that will not, and that are the request's own fault.
 unavailable = partial(status, 503)
 unauthorized = partial(status, 401)
+forbidden = partial(status, 403)
 bad_request = partial(status, 400)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from livekit_fallback.core.circuit import CoolDownPolicy
 from livekit_fallback.core.health import HealthBook
 from livekit_fallback.core.outcome import FailureKind, Outcome, Status
 from livekit_fallback.core.walk import Limits, Try, Wait, Walk
+from tests.support.circuits import new_book
 from tests.support.outcomes import failed, failure
 
 if TYPE_CHECKING:
@@ -107,9 +107,3 @@ class Walked:
                 order.append(step.provider)
                 fail(step)
         raise AssertionError(f"not exhausted after {limit} steps, {len(order)} of them attempts")
-
-
-def new_book(size: int, *, live_probe: bool = False, sticky: bool = False) -> HealthBook:
-    """The health of so many providers that rest 5 s after their first failure."""
-    policies = [CoolDownPolicy(base=5.0, cap=300.0)] * size
-    return HealthBook(policies, live_probe=live_probe, sticky=sticky)
