@@ -249,7 +249,10 @@ class Circuit:
 
     def enable(self, now: float) -> Change | None:
         """Put a provider that is not usable on probation at once; ``None`` if it is usable."""
-        return None if self._state.is_usable else self._move(Signal.ENABLED, now)
+        if self._state.is_usable:
+            return None
+        self._failed_recoveries = 0  # whoever enables it has a reason to
+        return self._move(Signal.ENABLED, now)
 
     def reset(self, now: float) -> Change | None:
         """Forget all failures; return the change, ``None`` if it was healthy."""

@@ -141,14 +141,15 @@ def test_by_hand_is_forgotten_once_it_is_enabled():
     assert not circuit.is_barred
 
 
-def test_enable_by_hand_does_not_excuse_failed_recoveries():
-    """Only sustained health does: a provider given up fails once more and is given up again."""
-    circuit = given_up()
+def test_enable_by_hand_begins_the_count_of_failed_recoveries_anew():
+    """Whoever takes a provider back in has a reason to: one failure does not give it up again."""
+    circuit, probe = probing(cooling(give_up_after=2))
+    circuit.record(probe, failed(), LATER)
     circuit.enable(SOON)
 
     fail(circuit, SOON)
 
-    assert circuit.state is State.DISABLED
+    assert circuit.state is State.COOLING_DOWN
 
 
 @pytest.mark.parametrize("act", ["disable", "enable", "reset"])

@@ -264,6 +264,7 @@ class HealthMachine(RuleBasedStateMachine):
         model = self.models[self.pick(provider)]
         told = self.book.circuit(self.pick(provider)).enable(self.now)
         is_usable = model.state in (WELL, TRIAL)
+        model.failed_recoveries = model.failed_recoveries if is_usable else 0
         self.must_tell(
             self.pick(provider), told, None if is_usable else model.goes(TRIAL, self.now)
         )
