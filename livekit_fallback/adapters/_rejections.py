@@ -51,7 +51,9 @@ class Rejections:
     def blame_request(self) -> None:
         """The request is given up. If everybody has rejected it alike, it was at fault."""
         rejected_by = {permit.provider for permit, _, _ in self._held}
-        if len(rejected_by) < len(self._chain.members):
+        circuits = map(self._chain.health.circuit, range(len(self._chain.members)))
+        could_be_asked = {i for i, circuit in enumerate(circuits) if not circuit.is_barred}
+        if len(rejected_by) == 1 or not could_be_asked <= rejected_by:
             self.settle()
         held, self._held = self._held, []
         for permit, outcome, report in held:

@@ -237,6 +237,16 @@ async def test_one_that_nobody_could_ask_has_not_rejected(census: Census):
     assert chain.state("a") == "cooling_down"
 
 
+async def test_one_that_is_disabled_is_not_waited_for(census: Census):
+    """Everybody means everybody who may be asked."""
+    chain = line(census, LLM, rejects(401), rejects(401), LLM.answer("c"))
+    chain.adapter.disable("c")
+
+    await _exhaust(chain)
+
+    assert states(chain) == "hhd"
+
+
 async def test_those_that_rest_already_are_heard_too(census: Census):
     """Who is asked last because it rests may reject the request like the others."""
     chain = line(census, LLM, LLM.make(DOWN, rejects(401)), LLM.make(LLM.answer("b"), rejects(401)))
