@@ -249,10 +249,7 @@ class Circuit:
 
     def enable(self, now: float) -> Change | None:
         """Put a provider that is not usable on probation at once; ``None`` if it is usable."""
-        if self._state.is_usable:
-            return None
-        self._failed_recoveries = 0  # whoever enables it has a reason to
-        return self._move(Signal.ENABLED, now)
+        return None if self._state.is_usable else self._move(Signal.ENABLED, now)
 
     def reset(self, now: float) -> Change | None:
         """Forget all failures; return the change, ``None`` if it was healthy."""
@@ -316,6 +313,8 @@ class Circuit:
         if not (before.is_usable and after.is_usable):
             self._generation += 1
         self._enter(after, now, rest)
+        if signal is Signal.ENABLED:
+            self._failed_recoveries = 0  # whoever enables it has a reason to
         if before.is_usable and not after.is_usable:
             self._down_since = now
         down_for = 0.0 if before.is_usable else now - self._down_since
