@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # For providers without a deadline: a probe that hangs must not keep them out for ever.
 _MAX_PROBE_SEC = 10.0
 
+# Timers of uvloop tick in milliseconds, and so come up to half of one too early.
+_TICK_SEC = 0.001
+
 MakeProbe = Callable[[Assignment], Attempt[Any] | None]
 """Makes an attempt that is a probe; ``None`` if there is nothing to ask the provider."""
 
@@ -74,10 +77,12 @@ class Prober:
         """Probe a provider as soon as its cool-down is over."""
         if self._chain.closed or not self._is_probed(provider):
             return
-        loop = asyncio.get_running_loop()
-        due = self._chain.health.circuit(provider).due
+        self._wake_at(self._chain.health.circuit(provider).due, provider)
+
+    def _wake_at(self, when: float, provider: int) -> None:
         self._cancel_timer(provider)
-        self._timers[provider] = loop.call_at(due, self._start_if_asked_for, provider)
+        loop = asyncio.get_running_loop()
+        self._timers[provider] = loop.call_at(when, self._start_if_asked_for, provider)
 
     def close(self) -> None:
         """Forget all timers. Probes in flight are tasks of the chain, which cancels them."""
@@ -116,7 +121,10 @@ class Prober:
         self._timers.pop(provider, None)
         if self._chain.closed:
             return
-        if self._requests == self._requests_at_probe.get(provider, 0):
+        circuit, now = self._chain.health.circuit(provider), _clock.now()
+        if circuit.state is State.COOLING_DOWN and now < circuit.due:
+            self._wake_at(now + _TICK_SEC, provider)
+        elif self._requests == self._requests_at_probe.get(provider, 0):
             self._waiting.add(provider)
         else:
             self._start(provider, None, replay=self._replay)

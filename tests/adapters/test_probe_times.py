@@ -51,6 +51,22 @@ async def test_without_traffic_nothing_is_probed(kind: Kind, census: Census):
     assert chain.asked == "aba"
 
 
+async def test_a_timer_that_fires_a_little_early_loses_no_probe(
+    census: Census, monkeypatch: pytest.MonkeyPatch
+):
+    """Some event loops round their timers: the probe is then as much later, not forgotten."""
+    loop = asyncio.get_running_loop()
+    exact = loop.call_at
+    early = 0.0004
+    monkeypatch.setattr(loop, "call_at", lambda when, *rest, **kw: exact(when - early, *rest, **kw))
+    chain = line(census, LLM, breaks(LLM), LLM.answer("b"), probe="replay", **REST)
+
+    await chain.use()
+    await asyncio.sleep(6.0)
+
+    assert chain.state("a") == "probation"
+
+
 @every_kind
 async def test_regular_checks_find_a_dead_provider_before_a_caller_does(kind: Kind, census: Census):
     """With an interval idle providers are checked, well or not, from the adapter's first day."""
