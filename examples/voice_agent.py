@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A restaurant's phone agent that keeps talking while its providers fail.
 
+    export LIVEKIT_URL=... LIVEKIT_API_KEY=... LIVEKIT_API_SECRET=...
     export OPENAI_API_KEY=... TOGETHER_API_KEY=... CEREBRAS_API_KEY=...
     export DEEPGRAM_API_KEY=... CARTESIA_API_KEY=...
     python voice_agent.py dev
@@ -45,7 +46,7 @@ from livekit_fallback.observability import EventLog
 logger = logging.getLogger("voice-agent")
 server = AgentServer()
 
-# Short, so that a provider that is back serves again within the same call.
+# Shorter than the default, so that a provider that is back serves again within the demo's minute.
 COOL_DOWN = 3.0
 
 
@@ -160,6 +161,7 @@ async def entrypoint(ctx: JobContext) -> None:
         adapter.on("failover", on_failover)
         adapter.on("recovery", on_recovery)
         adapter.on("exhausted", on_exhausted)
+        ctx.add_shutdown_callback(adapter.aclose)
     if path := os.environ.get("FALLBACK_EVENT_LOG"):
         EventLog(path).attach(*adapters)
     await start_call(ctx, *adapters)

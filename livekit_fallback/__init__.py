@@ -11,6 +11,7 @@ from livekit.agents import Plugin
 from .adapters.llm import FallbackLLM
 from .adapters.stt import FallbackSTT
 from .adapters.tts import FallbackTTS
+from .core.outcome import FailureKind
 from .errors import AdapterClosedError, AllProvidersFailedError, AttemptReport
 from .events import (
     ExhaustedEvent,
@@ -38,6 +39,7 @@ __all__ = [
     "AttemptReport",
     "ExhaustedEvent",
     "FailoverEvent",
+    "FailureKind",
     "FallbackAdapter",
     "FallbackLLM",
     "FallbackSTT",

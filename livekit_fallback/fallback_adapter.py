@@ -67,8 +67,9 @@ def FallbackAdapter(  # named as LiveKit's classes are
         primary: The best provider, or a list of all of them, best first.
         backups: The others, in the order to ask them.
         timeout: ``attempt_timeout`` in seconds; ``None``: the adapter's default.
-        max_retries: How often each provider is asked again before the next one, with
-            exponential back-off and full jitter; ``None``: the adapter's default, 0.
+        max_retries: How often each provider is asked again before the next one after a
+            transient failure (not a deadline, not a 429), with exponential back-off and full
+            jitter; ``None``: the adapter's default, 0.
         health_check_interval: See :class:`~livekit_fallback.options.AdapterOptions`.
         **options: All other keywords of :class:`~livekit_fallback.FallbackLLM`,
             :class:`~livekit_fallback.FallbackSTT` or :class:`~livekit_fallback.FallbackTTS`.
@@ -87,7 +88,10 @@ def FallbackAdapter(  # named as LiveKit's classes are
         f"max_retry_per_{component}": max_retries,
         "health_check_interval": health_check_interval,
     }
-    return adapter(providers, **{k: v for k, v in given.items() if v is not None}, **options)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name in chosen.keys() & options.keys():
+        raise ValueError(f"{name}={options[name]!r}: must not be given twice")
+    return adapter(providers, **chosen, **options)
 
 
 def _adapter_for(providers: list[Any]) -> tuple[type[Any], str]:

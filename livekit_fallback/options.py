@@ -7,6 +7,7 @@ keywords, and pydantic validates against them. All durations are in seconds.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -38,12 +39,13 @@ class ProviderOptions(TypedDict, total=False):
             this long is not connected, or no longer.
         stall_timeout: How long it may owe the next output once output flows. ``None``: for
             ever. Streaming recognisers have none.
-        max_retry: How often it is asked again, within the request, after a failure that may
-            pass. A deadline that passed is not retried: the caller would wait twice.
+        max_retry: How often it is asked again, within the request, after a transient failure.
+            Not after a deadline: the caller would wait twice. Not after a 429: it would be the
+            same.
         probe: See :class:`AdapterOptions`.
         stateful: Whether each request changes something at the provider, such as a
-            conversation it keeps. It is then never sent a request that is none: ``"live"``
-            takes the place of other probes.
+            conversation it keeps. It is then never sent a request that nobody made: ``"live"``
+            takes the place of ``"ping"`` and ``"replay"``.
     """
 
     attempt_timeout: Timeout
@@ -67,7 +69,8 @@ class AdapterOptions(TypedDict, total=False):
         temporary_disable_sec: How long a failed provider rests before it is probed. Repeated
             failures double it. Rests are shortened by up to a fifth at random, so that many
             workers do not probe as one. 0: the first probe starts at once.
-        max_disable_sec: Longest rest. A rejected key or a missing model rests this long at once.
+        max_disable_sec: Longest rest; at least ``temporary_disable_sec``, whatever is given. A
+            rejected key or a missing model rests this long at once.
         permanent_disable_after_attempts: After how many failed recoveries in a row (bad probes,
             and failures on probation) a provider is disabled until ``enable()``. ``None``:
             never. A disabled provider is still asked when all others have failed.
@@ -79,8 +82,9 @@ class AdapterOptions(TypedDict, total=False):
             never; it is back when ``enable()`` is called, or when it serves although it was
             asked last.
         health_check_interval: Seconds after which a provider that nobody has heard of is
-            probed, healthy or not, whether there is traffic or not. ``None``: only failed
-            providers are probed, and only while there is traffic.
+            probed (up to a quarter later), healthy or not, whether there is traffic or not. A
+            good check counts like a good request. ``None``: only failed providers are probed,
+            and only while there is traffic.
         probation_successes: How many requests a provider has to serve well after its probe,
             before its failures are forgotten.
         reintroduction: What share of the requests a provider on probation gets, step by step;
@@ -280,6 +284,9 @@ def resolved(
 ) -> _Options:
     """Return defaults, overlaid by ``options=``, overlaid by keywords, all validated."""
     given = validated(definition, {**(options or {}), **keywords})
+    rule = given.get("should_failover")
+    if any(map(inspect.iscoroutinefunction, (rule, getattr(rule, "__call__", None)))):  # noqa: B004
+        raise ValueError(f"should_failover={rule!r}: must not be async")
     return {**defaults, **given}
 
 

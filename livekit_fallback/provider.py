@@ -78,13 +78,16 @@ def member_of(
 ) -> Member[T]:
     """Return a provider's place in an adapter: its own overrides before the adapter's options."""
     own = provider.overrides
+    probe = own.get("probe", options["probe"])
+    if own.get("stateful") and probe in ("ping", "replay"):
+        probe = "live"
     return Member(
         index=index,
         name=name,
         instance=provider.instance if wrapper is None else wrapper,
         original=provider.instance,
         limits=limits(options, own, component),
-        probe="live" if own.get("stateful") else own.get("probe", options["probe"]),
+        probe=probe,
     )
 
 

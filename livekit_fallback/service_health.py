@@ -21,7 +21,10 @@ class ServiceHealth:
             ``"probation"``.
         reason: Why its state is not ``"healthy"``, such as ``"http_503"`` or what ``disable()``
             was told; empty if it is.
-        last_error: The newest exception that counted as a failure; ``None`` before the first.
+        disabled_by_hand: Whether somebody disabled it: it is not asked even when all others
+            have failed, as one is that was given up.
+        last_error: The newest exception of a request or a probe, whatever its kind; ``None``
+            before the first, and after ``reset()``.
         last_failure: The same with its kind, status, request id and duration.
         since: When the state was entered: wall-clock time, Unix seconds.
         cooldown_remaining: Seconds until it may be probed; 0.0 if it is not cooling down.
@@ -36,7 +39,7 @@ class ServiceHealth:
             recognisers owe no output.
         latency_p95: 95th percentile of the same.
         share: What part of the adapter's newest 100 served requests it served, 0 to 1.
-        probes: How many probes it was sent.
+        probes: How many probes it was sent, cancelled ones included.
         probe_usage: What it counted for them itself: tokens (LLM), characters (TTS), seconds of
             audio (STT). No part of the session's usage. Providers that report at the end of an
             answer report nothing for probes, which are stopped at their first output.
@@ -46,6 +49,7 @@ class ServiceHealth:
     state: str
     healthy: bool
     reason: str
+    disabled_by_hand: bool
     last_error: Exception | None
     last_failure: AttemptReport | None
     since: float

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from livekit.agents import llm as lk_llm, stt as lk_stt, tts as lk_tts
@@ -25,7 +25,11 @@ from livekit_fallback import (
     TTSAvailabilityChangedEvent,
 )
 from livekit_fallback.events import Component, EventName, default_observers
+from livekit_fallback.observability import EventLog
 from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OF_REQUESTS = [FailoverEvent, RecoveryEvent, ExhaustedEvent, OutputLostEvent]
 OF_PROVIDERS = [HealthChangedEvent, ProbedEvent]
@@ -123,3 +127,44 @@ def test_default_observers_are_shown_every_new_adapter():
     FallbackTTS([ScriptedTTS()])
 
     assert shown == made
+
+
+@pytest.mark.parametrize(
+    ("adapter", "fake"),
+    [(FallbackLLM, ScriptedLLM), (FallbackSTT, ScriptedSTT), (FallbackTTS, ScriptedTTS)],
+)
+def test_default_observers_may_use_the_adapter(adapter: Any, fake: Any, tmp_path: Path):
+    """It is shown to them complete: an event log is attached to all adapters by one line."""
+    log = EventLog(tmp_path / "events.jsonl")
+    default_observers.append(log.attach)
+    try:
+        made = adapter([fake()])
+    finally:
+        default_observers.remove(log.attach)
+
+    made.emit("flapping", FlappingEvent(made.component, 7, 60.0, 0.0))
+    log.close()
+
+    assert made.component in (tmp_path / "events.jsonl").read_text("utf-8")
+
+
+def test_an_observer_that_raises_is_logged_and_breaks_nothing(caplog: pytest.LogCaptureFixture):
+    """The adapter is made, the other observers see it, and what was said is marked as private."""
+    shown: list[Any] = []
+
+    def raising(_: Any) -> None:
+        raise ValueError("4711")
+
+    observers = [raising, shown.append]
+    default_observers.extend(observers)
+    try:
+        made = FallbackLLM([ScriptedLLM()])
+    finally:
+        for observer in observers:
+            default_observers.remove(observer)
+
+    assert shown == [made]
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    public = {k: v for k, v in vars(record).items() if not k.startswith("lk.pii.")}
+    assert "4711" not in repr(public)

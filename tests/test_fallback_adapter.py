@@ -154,6 +154,17 @@ def test_wrong_options_are_refused(fake: Any, adapter: Any, options: Any, messag
         FallbackAdapter(fake(), [fake()], **options)
 
 
+@each_kind
+def test_an_option_under_two_names_is_refused(fake: Any, adapter: Any):
+    """`timeout=` is `attempt_timeout=`: which of the two was meant cannot be guessed."""
+    retries: dict[str, Any] = {f"max_retry_per_{fake().name}": 1}
+
+    with pytest.raises(ValueError, match="attempt_timeout=2: must not be given twice"):
+        FallbackAdapter(fake(), [fake()], timeout=1, attempt_timeout=2)
+    with pytest.raises(ValueError, match=r"max_retry_per_\w+=1: must not be given twice"):
+        FallbackAdapter(fake(), [fake()], max_retries=2, **retries)
+
+
 # --- what the arguments mean --------------------------------------------------------------------
 
 

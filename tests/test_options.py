@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -192,6 +193,29 @@ def test_adapter_validates_its_keywords_and_its_options_alike(component):
         new_adapter(component, total_timeout=-1)
     with pytest.raises(ValueError, match=r"total_timeout=-1: must be"):
         new_adapter(component, options={"total_timeout": -1})
+
+
+async def _async_rule(*_: Any) -> bool:
+    return False
+
+
+class AsyncRule:
+    """An object that is called as if it were a coroutine function."""
+
+    async def __call__(self, *_: Any) -> bool:
+        return False
+
+
+@each_adapter
+@pytest.mark.parametrize(
+    "rule",
+    [_async_rule, partial(_async_rule, 1), AsyncRule()],
+    ids=["function", "partial", "object"],
+)
+def test_an_async_rule_is_refused(component, rule):
+    """It is asked in the middle of a move: a coroutine would be true, whatever it is to return."""
+    with pytest.raises(ValueError, match=r"should_failover=.*: must not be async"):
+        new_adapter(component, should_failover=rule)
 
 
 def test_provider_validates_its_overrides():

@@ -183,11 +183,13 @@ def test_member_knows_whether_the_adapter_made_its_instance():
         ({"stateful": False}, "replay"),
         ({"stateful": True}, "live"),
         ({"stateful": True, "probe": "ping"}, "live"),
-        ({"stateful": True, "probe": callable}, "live"),
+        ({"stateful": True, "probe": "replay"}, "live"),
+        ({"stateful": True, "probe": callable}, callable),
+        ({"stateful": True, "probe": None}, None),
     ],
 )
 def test_probe_of_one_provider(overrides, expected):
-    """Its own before the adapter's; what keeps a conversation is sent real requests only."""
+    """Its own before the adapter's; to what keeps a conversation only its user may send more."""
     entry = Provider(ScriptedLLM(), **overrides)
 
     assert member_of(0, "a", entry, LLM_DEFAULTS, "llm").probe == expected

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from livekit.agents import APIStatusError
 
-from livekit_fallback import ServiceHealth
+from livekit_fallback import AllProvidersFailedError, ServiceHealth
 from livekit_fallback.core.outcome import FailureKind
 from tests.support.errors import status
 from tests.support.fakes import (
@@ -49,6 +49,7 @@ async def test_of_a_provider_that_was_never_asked(kind: Kind, census: Census):
         "state": "healthy",
         "healthy": True,
         "reason": "",
+        "disabled_by_hand": False,
         "last_error": None,
         "last_failure": None,
         "since": pytest.approx(made_at, abs=1e-3),
@@ -222,6 +223,43 @@ async def test_the_last_error_of_a_probe_counts(census: Census):
     it = health(chain)
     assert it.last_failure is not None
     assert (it.reason, it.last_failure.status_code) == ("http_403", 403)
+
+
+@pytest.mark.parametrize("blamed_by", ["everybody", "rule"])
+async def test_the_last_failure_of_a_request_that_was_at_fault_says_so(
+    blamed_by: str, census: Census
+):
+    """The kinds that are counted and the kind of the newest agree."""
+    rejects = [Fail(lambda: status(404))]
+    rule = (lambda *_: False) if blamed_by == "rule" else None
+    chain = line(census, LLM, rejects, rejects, should_failover=rule)
+
+    with pytest.raises(APIStatusError if rule else AllProvidersFailedError):
+        await chain.use()
+
+    it = health(chain)
+    assert it.failures == {"request": 1}
+    assert it.last_failure is not None
+    assert it.last_failure.kind is FailureKind.REQUEST
+    assert it.last_error is chain.call("a").error
+
+
+@each_kind
+async def test_disabled_by_hand_is_told_apart_from_given_up(kind: Kind, census: Census):
+    """One is never asked, the other is the last resort."""
+    options = {"permanent_disable_after_attempts": 1, "temporary_disable_sec": 0.5}
+    chain = line(census, kind, DOWN, kind.answer("b"), probe="ping", **options)
+    await chain.use()
+    await asyncio.sleep(1)
+    given_up = health(chain)
+
+    chain.adapter.disable("a")
+    by_hand = health(chain)
+    chain.adapter.enable("a")
+
+    assert (given_up.state, given_up.disabled_by_hand) == ("disabled", False)
+    assert (by_hand.state, by_hand.disabled_by_hand) == ("disabled", True)
+    assert not health(chain).disabled_by_hand
 
 
 async def test_failures_in_a_row_include_probes_and_end_with_the_recovery(census: Census):

@@ -10,6 +10,7 @@ import pytest
 from livekit.agents import llm
 
 from livekit_fallback import AllProvidersFailedError
+from livekit_fallback.core.outcome import CANCELLED
 from tests.support.audio import frames
 from tests.support.caller import calling
 from tests.support.errors import status
@@ -215,6 +216,18 @@ async def test_probes_are_counted_apart_from_requests(kind: Kind, census: Census
     assert (before.requests, before.probes) == (1, 0)
     assert (health(chain).requests, health(chain).probes) == (1, 1)
     assert health(chain).failures == {"transient": 1}
+
+
+async def test_a_probe_that_was_never_sent_is_not_counted(census: Census):
+    """Where there was nothing to ask, the provider has not been asked."""
+    chain = line(census, LLM, DOWN, LLM.answer("b"), probe="live", temporary_disable_sec=0)
+    await chain.use()
+    permit = chain.adapter._chain.health.circuit(0).probe_permit(asyncio.get_running_loop().time())
+
+    chain.adapter._chain.record_probe(permit, CANCELLED, None)
+
+    assert (health(chain).probes, health(chain).state) == (0, "cooling_down")
+    assert chain.events.of("probed") == []
 
 
 async def test_what_a_provider_counted_for_probes_is_kept_apart(census: Census):

@@ -109,7 +109,7 @@ class Attempt(ABC, Generic[Item]):
         return self._latency
 
     @property
-    def is_idle(self) -> bool:
+    def nothing_to_count(self) -> bool:
         """Whether nothing is under way that its end would decide about."""
         return False
 
@@ -134,7 +134,7 @@ class Attempt(ABC, Generic[Item]):
         return self.error is not None and not self.committed
 
     @property
-    def was_idle(self) -> bool:
+    def ended_in_silence(self) -> bool:
         """Whether its end, however it came, was of no consequence: it is just begun anew."""
         return False
 

@@ -9,6 +9,7 @@ from livekit.agents import APIConnectOptions
 
 from ..events import Component
 from ._assignment import Assignment
+from ._chain import Chain
 from ._control import Controls
 
 T = TypeVar("T")
@@ -20,6 +21,11 @@ _PATIENT_SEC = 60.0
 
 class ChainedAdapter(Controls[T]):
     """Mixin of the adapters. ``_chain`` is set by their constructors."""
+
+    def _adopt(self, chain: Chain[T]) -> None:
+        """End the construction of the adapter: all that is written once lies in its chain."""
+        self._chain = chain
+        chain.begin(self)
 
     @property
     def component(self) -> Component:

@@ -75,17 +75,25 @@ class Chain(Generic[T]):
         self._cold = _to_prewarm(options, members)
         self._flapping = FlappingWatch(options["flapping_limit"])
         self._left_at: dict[int, float] = {}  # when traffic left a provider, until it is back
+        self._failed: set[int] = set()  # from whom a request has moved on, until it serves again
         self._on_metrics = quick_listener(self._forward_metrics)
         self._prober = Prober(self, ping, options["health_check_interval"])
         for member in members:
             member.instance.on("metrics_collected", self._on_metrics)  # type: ignore[attr-defined]
+
+    def begin(self, adapter: Any) -> None:
+        """Show the adapter to the default observers, and start what runs without traffic."""
         for observe in default_observers:
-            observe(adapter)
+            try:
+                observe(adapter)
+            except Exception as error:
+                logger.error("an observer failed", extra={"lk.pii.error": repr(error)})
         if _clock.is_running():
             self._prober.watch()
 
     def new_walk(self) -> Walk:
         """Return a fresh walk for a request that begins now."""
+        self._prober.watch()
         return Walk(
             self.health,
             self._limits,
@@ -115,9 +123,9 @@ class Chain(Generic[T]):
         if self.closed:
             raise RuntimeError(f"the {self.component} fallback adapter is closed")
 
-    def remember(self, make_probe: MakeProbe) -> None:
-        """Keep the request just made as the sample that probes repeat."""
-        self._prober.remember(make_probe)
+    def remember(self, replay: MakeProbe | None) -> None:
+        """Keep the request just made as the sample that probes repeat; ``None``: it is no good."""
+        self._prober.remember(replay)
 
     @property
     def next_member(self) -> Member[T]:
@@ -135,16 +143,31 @@ class Chain(Generic[T]):
             self.last_failures[permit.provider] = report
         self._changed(self.health.record(permit, outcome, _clock.now()), report)
 
+    def only_count(self, permit: Permit, outcome: Outcome, report: AttemptReport) -> None:
+        """Take a failure into the counts that is made good, or will be judged by what follows."""
+        self.last_failures[permit.provider] = report
+        self.health.tally(permit.provider).add_request(outcome, _clock.now())
+
     def release(self, permit: Permit) -> None:
         """Take back what was given for a request that there was none of."""
         self._changed(self.health.release(permit, _clock.now()))
 
     def record_probe(self, permit: Permit, outcome: Outcome, attempt: Attempt[Any] | None) -> None:
-        """Take the outcome of a probe into account; ``None``: there was nothing to ask."""
+        """Take the outcome of a probe into account.
+
+        Args:
+            permit: What it was sent with.
+            outcome: How it ended.
+            attempt: What was made of it; ``None`` if there was nothing to ask the provider.
+        """
+        if attempt is None:
+            circuit = self.health.circuit(permit.provider)
+            self._changed(circuit.record(permit, outcome, _clock.now()))
+            return
         report = None
-        if attempt is not None and outcome.status is Status.FAILURE:
+        if outcome.status is Status.FAILURE:
             report = self.last_failures[permit.provider] = attempt.report()
-        if attempt is not None and outcome.status is not Status.CANCELLED:
+        if outcome.status is not Status.CANCELLED:
             self.events.probed(attempt.member, attempt.duration, report)
         self._changed(self.health.record_probe(permit, outcome, _clock.now()), report)
 
@@ -172,6 +195,8 @@ class Chain(Generic[T]):
         for change in self.health.reset(_clock.now_anywhere()):
             self._changed(change)
         self.last_failures.clear()
+        self._left_at.clear()
+        self._failed.clear()
         self._tell_reordered()
 
     def _changed(
@@ -211,17 +236,19 @@ class Chain(Generic[T]):
         """Take note that a provider gave useful output, and whether traffic moved by it."""
         member: Member[T] = attempt.member
         before = self.health.last_served
-        if member.index == before or not self.health.circuit(member.index).is_current(
-            attempt.permit
-        ):
+        if member.index == before:
+            self._failed.discard(before)
+            return
+        if not self.health.circuit(member.index).is_current(attempt.permit):
             return
         now = _clock.now()
         self.health.mark_served(member.index, now)
         left_at = self._left_at.get(member.index, now)
         kept = {i: at for i, at in self._left_at.items() if i < member.index}
         self._left_at = {**dict.fromkeys(range(member.index), now), **kept}
-        if member.index < before:
+        if member.index < before and member.index in self._failed:
             self.events.recovery(request.id, member, self.members[before], now - left_at)
+        self._failed.discard(member.index)
 
     def should_fail_over(self, report: AttemptReport) -> bool:
         """Ask the user's own rule, where there is one."""
@@ -238,6 +265,7 @@ class Chain(Generic[T]):
         self, request_id: str, failed: AttemptReport, old: int, new: int, *, attempt: int
     ) -> None:
         """Tell the subscribers that a request moves on."""
+        self._failed.add(old)
         self.events.failover(
             request_id, failed, self.members[old], self.members[new], attempt=attempt
         )
@@ -252,11 +280,14 @@ class Chain(Generic[T]):
         # set first: whatever runs during the waits below must not start anything new
         self._closing.set()
         self._prober.close()
-        await self.tasks.close(patience=_CLOSE_PATIENCE_SEC)
         for member in self.members:
             member.instance.off("metrics_collected", self._on_metrics)  # type: ignore[attr-defined]
-            if member.is_wrapped:
-                await member.instance.aclose()  # type: ignore[attr-defined]
+        try:
+            await self.tasks.close(patience=_CLOSE_PATIENCE_SEC)
+        finally:
+            for member in self.members:
+                if member.is_wrapped:
+                    await member.instance.aclose()  # type: ignore[attr-defined]
 
     def _forward_metrics(self, metrics: Any) -> None:
         innermost = attempt = current_attempt.get()

@@ -105,6 +105,7 @@ def _health_of(chain: Chain[Any], member: Member[Any]) -> ServiceHealth:
         state=circuit.state.value,
         healthy=circuit.state.is_usable,
         reason=chain.reasons.get(member.index, ""),
+        disabled_by_hand=circuit.is_barred,
         last_error=None if failure is None else failure.error,
         last_failure=failure,
         since=chain.created_at if circuit.since is None else _clock.wall() - now + circuit.since,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +55,8 @@ class Emitter:
         self._adapter = adapter
         self._component = component
         self._tasks = tasks
+        self._queue: deque[tuple[str, Any]] = deque()
+        self._is_emitting = False
 
     def error(self, error: Exception, *, recoverable: bool) -> None:
         """Emit LiveKit's ``error``. The session counts the unrecoverable ones against the call."""
@@ -143,13 +146,14 @@ class Emitter:
             error=report.error if report else None,
             timestamp=_clock.wall(),
         )
-        self.emit("health_changed", event)
+        self._queue.append(("health_changed", event))
         if change.before.is_usable != change.after.is_usable:
-            self._availability(member, change, report, reason)
+            self._queue.append(self._availability(member, change, report, reason))
+        self._drain()
 
     def _availability(
         self, member: Member[Any], change: Change, report: AttemptReport | None, reason: str
-    ) -> None:
+    ) -> tuple[str, Any]:
         event = _AVAILABILITY_EVENT[self._component](
             member.original,
             change.after.is_usable,
@@ -160,7 +164,7 @@ class Emitter:
             error=report.error if report else None,
             timestamp=_clock.wall(),
         )
-        self.emit(f"{self._component}_availability_changed", event)
+        return f"{self._component}_availability_changed", event
 
     def probed(self, member: Member[Any], elapsed: float, report: AttemptReport | None) -> None:
         event = ProbedEvent(
@@ -179,7 +183,21 @@ class Emitter:
         self.emit("flapping", event)
 
     def emit(self, name: str, event: Any) -> None:
-        """Emit an event of any name."""
+        """Emit an event of any name. What a subscriber causes is told after what it was told."""
+        self._queue.append((name, event))
+        self._drain()
+
+    def _drain(self) -> None:
+        if self._is_emitting:
+            return
+        self._is_emitting = True
+        try:
+            while self._queue:
+                self._emit_now(*self._queue.popleft())
+        finally:
+            self._is_emitting = False
+
+    def _emit_now(self, name: str, event: Any) -> None:
         try:
             self._adapter.emit(name, event)
         except (Exception, asyncio.CancelledError) as error:

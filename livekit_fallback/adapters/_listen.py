@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -23,6 +24,9 @@ _CONNECTED_AFTER = 2.0
 _CONNECTED_AFTER_SEC = 10.0  # for those without a deadline
 
 
+# Nothing was heard of it for so long: it was idle. Servers recycle connections after minutes.
+_IDLE_SEC = 30.0
+
 _PING_RATE = 16_000
 
 
@@ -39,6 +43,9 @@ class Listener(Protocol):
 
     def hear(self, attempt: ListenAttempt, event: SpeechEvent) -> None:
         """Take an event of the recogniser."""
+
+    def stood_the_test(self, attempt: ListenAttempt) -> None:
+        """Take note that a recogniser whose return this attempt tests has stood for long."""
 
 
 class ListenAttempt(Attempt[SpeechEvent]):
@@ -68,6 +75,7 @@ class ListenAttempt(Attempt[SpeechEvent]):
         self._give_audio_so_far = prime
         self._untaken: object | None = None  # the oldest input lying there at the last look
         self._untaken_since = 0.0
+        self._test_ends: asyncio.TimerHandle | None = None
         self.is_settled = False  # every word it gave was counted as a request served
 
     @property
@@ -76,7 +84,7 @@ class ListenAttempt(Attempt[SpeechEvent]):
         return None
 
     @property
-    def is_idle(self) -> bool:
+    def nothing_to_count(self) -> bool:
         """Whether no words came since the last that were counted: each utterance is a request."""
         return self.is_settled
 
@@ -103,10 +111,10 @@ class ListenAttempt(Attempt[SpeechEvent]):
         return _CONNECTED_AFTER_SEC if timeout is None else timeout * _CONNECTED_AFTER
 
     @property
-    def was_idle(self) -> bool:
+    def ended_in_silence(self) -> bool:
         """Whether it ended while the caller was silent: servers recycle connections."""
         quiet_since = max(self.started_at, self._last_output)
-        is_long = self._loop.time() - quiet_since > self._connected_after
+        is_long = self._loop.time() - quiet_since > _IDLE_SEC
         return is_long and self._listener is not None and self._listener.is_silent
 
     @property
@@ -128,6 +136,16 @@ class ListenAttempt(Attempt[SpeechEvent]):
         self._give_audio_so_far(ears)
         self.ears = ears
         self._look_at_input()
+        if self.permit.is_probe and self._listener is not None:
+            # a caller may say nothing for minutes, and no other could test it meanwhile
+            self._test_ends = self._loop.call_later(
+                self._connected_after, self._listener.stood_the_test, self
+            )
+
+    def _stop(self) -> None:
+        super()._stop()
+        if self._test_ends is not None:
+            self._test_ends.cancel()
 
     def _look_at_input(self) -> None:
         if self._listener is None or self.ears is None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Probes: small requests, beside the traffic, that only learn whether a provider is well.
 
-They belong to the adapter and not to a request. At most one is in flight per provider, only
-after its cool-down, bounded by the provider's own deadline, and none after closing. Without
-traffic nothing is probed, unless ``health_check_interval`` says so: a provider that nobody asks
-for may stay down.
+They belong to the adapter and not to a request. At most one is in flight per provider, bounded
+by the provider's own deadline, and none after closing. A failed provider is probed after its
+cool-down, and again only if there were requests since: one that nobody asks for may stay down.
+With ``health_check_interval`` providers are also probed when nothing was heard of them.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # For providers without a deadline: a probe that hangs must not keep them out for ever.
 _MAX_PROBE_SEC = 10.0
 
+# How often in an interval it is looked whether a provider was quiet for one.
+_LOOKS = 4
+
 # Timers of uvloop tick in milliseconds, and so come up to half of one too early.
 _TICK_SEC = 0.001
 
@@ -52,15 +55,21 @@ class Prober:
         self._interval = interval
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._check_timer: asyncio.TimerHandle | None = None
+        self._watching_since = 0.0
+        self._checked_at: dict[int, float] = {}
         self._out: set[int] = set()  # being probed
         self._waiting: set[int] = set()  # due, but there was no request since the last probe
         self._replay: MakeProbe | None = None
         self._requests = 0
         self._requests_at_probe: dict[int, int] = {}  # how many there were when it was probed
 
-    def remember(self, replay: MakeProbe) -> None:
-        """Keep a request as the sample to repeat; it also wakes the probes that wait for one."""
-        self._replay = replay
+    def remember(self, replay: MakeProbe | None) -> None:
+        """Take note of a request, which wakes the probes that wait for one.
+
+        Args:
+            replay: Repeats it; ``None`` if it is no good sample: the one before it stays.
+        """
+        self._replay = replay or self._replay
         self._requests += 1
         self.watch()
         for provider in tuple(self._waiting):
@@ -71,7 +80,8 @@ class Prober:
         """Begin the regular checks, where there are any. Idempotent; needs a running loop."""
         if self._interval is not None and self._check_timer is None and not self._chain.closed:
             loop = asyncio.get_running_loop()
-            self._check_timer = loop.call_later(self._interval, self._check)
+            self._check_timer = loop.call_later(self._interval / _LOOKS, self._check)
+            self._watching_since = self._watching_since or loop.time()
 
     def schedule(self, provider: int) -> None:
         """Probe a provider as soon as its cool-down is over."""
@@ -106,16 +116,17 @@ class Prober:
         self.watch()
         now = _clock.now()
         assert self._interval is not None
-        for provider in range(len(self._chain.members)):
-            heard_at = self._chain.health.tally(provider).heard_at
-            is_quiet = heard_at is None or heard_at + self._interval <= now
-            if self._is_probed(provider) and is_quiet:
+        for provider in filter(self._is_probed, range(len(self._chain.members))):
+            heard_at = self._chain.health.tally(provider).heard_at or self._watching_since
+            known_at = max(heard_at, self._checked_at.get(provider, 0.0))
+            if known_at + self._interval <= now + _TICK_SEC:
                 self._check_up(provider)
 
     def _check_up(self, provider: int) -> None:
         circuit = self._chain.health.circuit(provider)
-        permit = circuit.permit() if circuit.state is State.HEALTHY else None
-        self._start(provider, permit, replay=self._replay or self._ping)
+        permit = circuit.permit() if circuit.state.is_usable else None
+        if self._start(provider, permit):
+            self._checked_at[provider] = _clock.now()
 
     def _start_if_asked_for(self, provider: int) -> None:
         self._timers.pop(provider, None)
@@ -127,27 +138,28 @@ class Prober:
         elif self._requests == self._requests_at_probe.get(provider, 0):
             self._waiting.add(provider)
         else:
-            self._start(provider, None, replay=self._replay)
+            self._start(provider, None)
 
-    def _start(self, provider: int, permit: Permit | None, replay: MakeProbe | None) -> None:
+    def _start(self, provider: int, permit: Permit | None) -> bool:
         if provider in self._out:
-            return
+            return False
         permit = permit or self._chain.health.circuit(provider).probe_permit(_clock.now())
         if permit is None:
-            return  # back already, resting, or disabled
+            return False  # back already, resting, or disabled
         self._requests_at_probe[provider] = self._requests
         self._out.add(provider)
         if permit.is_probe:
             self._chain.probe_began(permit)
         name = f"fallback probe of {self._chain.members[provider].name}"
-        self._chain.tasks.spawn(self._probe(permit, replay), name)
+        self._chain.tasks.spawn(self._probe(permit), name)
+        return True
 
-    async def _probe(self, permit: Permit, replay: MakeProbe | None) -> None:
+    async def _probe(self, permit: Permit) -> None:
         leave_turn()
         outcome: Outcome = CANCELLED
         attempt: Attempt[Any] | None = None
         try:
-            attempt = self._make(permit, replay)
+            attempt = self._make(permit)
             if attempt is not None:
                 outcome = await attempt.run()
         finally:
@@ -163,13 +175,14 @@ class Prober:
         if is_cooling and provider not in self._timers and provider not in self._waiting:
             self.schedule(provider)
 
-    def _make(self, permit: Permit, replay: MakeProbe | None) -> Attempt[Any] | None:
+    def _make(self, permit: Permit) -> Attempt[Any] | None:
         given = self._assign(permit)
         match given.member.probe:
             case "ping":
                 return self._ping(given)
             case "replay":
-                return None if replay is None else replay(given)
+                # there may be no sample yet, or none that one could ask, such as "..."
+                return (self._replay and self._replay(given)) or self._ping(given)
             case ask:
                 return CallAttempt(given, ask)  # type: ignore[arg-type]
 

@@ -13,8 +13,11 @@ _MAX_UNHEARD_SEC = 600.0
 
 _SLACK_SEC = 1e-6  # of floating point
 
-# 2 % of full scale: above the noise of a quiet line, and far below the peaks of speech.
-_LOUD = 655
+# 1 % of full scale: above the noise of a quiet line, and far below the peaks of soft speech.
+_LOUD = 327
+
+# From less than this nobody can say that nothing was said.
+_ENOUGH_TO_JUDGE_SEC = 5.0
 
 
 class ReplayBuffer:
@@ -42,7 +45,9 @@ class ReplayBuffer:
 
     @property
     def is_silent(self) -> bool:
-        """Whether no sample of the audio kept is loud enough to be speech."""
+        """Whether no sample of the audio kept is loud enough to be speech, as far as is known."""
+        if self._capacity < _ENOUGH_TO_JUDGE_SEC:
+            return False
         frames = (frame for frame in self._kept if frame is not None)
         return not any(_is_loud(frame) for frame in frames)
 

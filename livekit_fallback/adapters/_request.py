@@ -6,19 +6,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, NoReturn
 
 from livekit.agents.utils import shortuuid
 
-from ..core.outcome import CANCELLED, Outcome, Status
+from ..core.outcome import CANCELLED, FailureKind, Outcome, Status
 from ..core.walk import Try, Wait
 from ..errors import AdapterClosedError, AllProvidersFailedError, AttemptReport
 from . import _clock
 from ._assignment import Assignment
 from ._attempt import Attempt
 from ._chain import Chain
-from ._rejections import Rejections, as_requests_fault
+from ._verdicts import Failed, Verdicts, as_requests_fault
 
 # More than any budget allows for. Without a budget the newest are kept.
 _MAX_REPORTS = 200
@@ -54,7 +55,7 @@ class Request:
         self._broke_off: AttemptReport | None = None  # the last of them
         # the attempt that failed, while the next is not yet asked
         self._moving_from: tuple[int, AttemptReport] | None = None
-        self._rejections = Rejections(chain)
+        self._verdicts = Verdicts(chain)
 
     @cached_property
     def id(self) -> str:
@@ -88,12 +89,18 @@ class Request:
                     return attempt
             raise AdapterClosedError(self._chain.component)
         finally:
-            self._rejections.settle()
+            self._verdicts.close()
 
     async def _try(self, step: Try) -> Attempt[Any] | None:
-        self._announce(step)
         if step.permit.is_probe:
             self._chain.probe_began(step.permit)
+        moving_from = self._moving_from
+        self._announce(step)
+        if self._chain.health.circuit(step.provider).is_barred:
+            # by somebody who was told just now
+            self._chain.release(step.permit)
+            self._moving_from = moving_from
+            return None
         attempt = self._make_attempt(self._assign(step))
         try:
             outcome = await attempt.run()
@@ -117,7 +124,7 @@ class Request:
         return None
 
     def _conclude(self, attempt: Attempt[Any], outcome: Outcome) -> None:
-        if attempt.is_idle:
+        if attempt.nothing_to_count:
             self._chain.release(attempt.permit)
         else:
             # who was asked for nothing, such as a caller's silence, has shown nothing either
@@ -129,6 +136,11 @@ class Request:
         attempt.permit = self._chain.health.renew(attempt.member.index)
         self._walk.restart()
         self._reports.clear()
+
+    def give_back(self, attempt: Attempt[Any]) -> None:
+        """Go on without the place of a probe: another request may be the test meanwhile."""
+        self._chain.release(attempt.permit)
+        attempt.permit = self._chain.health.renew(attempt.member.index)
 
     def would_leave(self, attempt: Attempt[Any]) -> bool:
         """Whether what comes next had better go to another provider than the one at work."""
@@ -144,7 +156,8 @@ class Request:
         )
 
     def _served(self, attempt: Attempt[Any]) -> None:
-        self._rejections.settle()
+        self._verdicts.make_good()
+        self._verdicts.settle()
         self._chain.served(attempt, self)
         if self._also_served is not None:
             self._also_served(attempt)
@@ -152,7 +165,7 @@ class Request:
     def _failed(self, step: Try, attempt: Attempt[Any], outcome: Outcome) -> None:
         report, failure = attempt.report(), outcome.failure
         assert failure is not None
-        if attempt.was_idle and not failure.timed_out:
+        if attempt.ended_in_silence and not failure.timed_out:
             self._chain.release(attempt.permit)
             self._walk.restart()
             return
@@ -163,15 +176,9 @@ class Request:
         self._reports.append(report)
         is_final = not self._chain.should_fail_over(report)
         if is_final:
-            self._chain.record(attempt.permit, as_requests_fault(outcome))
-        else:
-            self._rejections.record(attempt.permit, outcome, report)
-        if is_final or not attempt.may_move_on:
+            blamed = replace(report, kind=FailureKind.REQUEST)
+            self._chain.record(attempt.permit, as_requests_fault(outcome), blamed)
             self._end_with(attempt, report)
-        if attempt.broke_off:
-            self._delivered += attempt.delivered
-            self._broke_off = report
-        self._moving_from = step.provider, report
         self._walk.report(
             step,
             failure,
@@ -180,6 +187,14 @@ class Request:
             fresh=attempt.has_served,
             broke_off=attempt.broke_off,
         )
+        is_retried = attempt.may_move_on and self._walk.asks_again
+        self._verdicts.record(Failed(attempt.permit, outcome, report), is_retried=is_retried)
+        if not attempt.may_move_on:
+            self._end_with(attempt, report)
+        if attempt.broke_off:
+            self._delivered += attempt.delivered
+            self._broke_off = report
+        self._moving_from = step.provider, report
 
     def _end_with(self, attempt: Attempt[Any], report: AttemptReport) -> NoReturn:
         if attempt.broke_off:
@@ -199,7 +214,7 @@ class Request:
             self._chain.failed_over(self.id, failed, old, step.provider, attempt=len(self._reports))
 
     def _exhausted(self) -> AllProvidersFailedError:
-        self._rejections.blame_request()
+        self._verdicts.blame_request()
         duration = _clock.now() - self._began
         error = AllProvidersFailedError(
             self._chain.component, tuple(self._reports), duration=duration

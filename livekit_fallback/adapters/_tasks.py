@@ -48,11 +48,12 @@ class TaskHolder:
         self.closed = True
         for wait in self.waits:
             wait.cancel()
-        for task in self._tasks:
+        tasks = self._tasks - {asyncio.current_task()}  # a hook may be what closes the adapter
+        for task in tasks:
             task.cancel()
-        if not self._tasks:
+        if not tasks:
             return
-        _, stubborn = await asyncio.wait(self._tasks, timeout=patience)
+        _, stubborn = await asyncio.wait(tasks, timeout=patience)
         for task in stubborn:
             logger.warning(
                 "a provider does not react to cancellation, its task was left behind",

@@ -72,7 +72,7 @@ class FallbackLLM(ChainedAdapter[LLM], LLM[Literal["llm_availability_changed"] |
         members = [member_of(i, name, p, opts, "llm") for i, (name, p) in enumerate(named.items())]
         self._usage = [EndMark() for _ in members]
         self._extras = VendorExtras()
-        self._chain: Chain[LLM] = Chain(self, "llm", members, opts, self._ping)
+        self._adopt(Chain(self, "llm", members, opts, self._ping))
 
     def chat(
         self,

@@ -31,6 +31,7 @@ from . import _clock
 from ._assignment import Assignment
 from ._base import ChainedAdapter
 from ._batch import BatchAdapter
+from ._capabilities import combined
 from ._chain import Chain
 from ._listen import (
     ListenAttempt,
@@ -42,11 +43,15 @@ from ._listen import (
     text_of,
 )
 from ._outbox import OutboxStream
+from ._probe import MakeProbe
 from ._replay import ReplayBuffer
 from ._request import Request
 
 # A probe repeats the end of the last utterance: enough words to be sure of a transcript.
 _PROBE_SEC = 6.0
+
+# Long utterances are settled piece by piece, and the audio of a short piece may hold no word.
+_SHORTEST_PROBE_SEC = 1.0
 
 _MARK: Mapping[SpeechEventType, Mark] = {
     SpeechEventType.START_OF_SPEECH: Mark.START,
@@ -91,14 +96,14 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
             _member(i, name, provider, vad, opts)
             for i, (name, provider) in enumerate(named.items())
         ]
-        super().__init__(capabilities=_combined(members))
+        super().__init__(capabilities=combined(members))
         self._replay_buffer_sec = opts["replay_buffer_sec"]
-        self._chain: Chain[STT] = Chain(self, "stt", members, opts, ping_with)
+        self._adopt(Chain(self, "stt", members, opts, ping_with))
 
     @property
     def capabilities(self) -> STTCapabilities:
         """What all providers can do (or any, where one that can is enough), as of now."""
-        return _combined(self._chain.members)
+        return combined(self._chain.members)
 
     def stream(
         self,
@@ -208,7 +213,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
     @property
     def is_silent(self) -> bool:
         """Whether nothing was said since the last words that were settled."""
-        return self._utterance.at_rest and self._kept.is_silent
+        return not self._utterance.is_open and self._kept.is_silent
 
     def push_frame(self, frame: rtc.AudioFrame) -> None:
         """Hand over the next frame; see :meth:`livekit.agents.stt.RecognizeStream.push_frame`."""
@@ -297,6 +302,16 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._settle_words(attempt)
         self._leave_if_at_rest()
 
+    def stood_the_test(self, attempt: ListenAttempt) -> None:
+        """End the test of a recogniser that has stood for long, though the caller said nothing."""
+        is_test = attempt is self._attempt and attempt.permit.is_probe
+        if not is_test or self._request is None:
+            return
+        # behind its wrapper a recogniser was asked nothing yet, so its standing shows nothing
+        end = self._request.give_back if attempt.member.is_wrapped else self._request.renew
+        end(attempt)
+        attempt.is_settled = True
+
     def _leave_if_at_rest(self) -> None:
         """Go to a provider that is better by now, if no word is under way."""
         attempt, request = self._attempt, self._request
@@ -306,9 +321,11 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             attempt.hand_over()
 
     def _settle_words(self, attempt: ListenAttempt) -> None:
-        sample = self._kept.tail(_PROBE_SEC)
+        sample: MakeProbe | None = None
+        if self._kept.seconds >= _SHORTEST_PROBE_SEC:
+            sample = partial(probe_with, self._kept.tail(_PROBE_SEC), self._language)
         self._kept.clear()
-        self._chain.remember(partial(probe_with, sample, self._language))
+        self._chain.remember(sample)
         if self._request is not None:
             self._request.renew(attempt)
             attempt.is_settled = True
@@ -331,20 +348,3 @@ def _member(
         raise ValueError(f"vad=None: must be a VAD, because the provider {name!r} cannot stream")
     wrapper = BatchAdapter(member.original, vad, member.limits.attempt_timeout)
     return dataclasses.replace(member, instance=wrapper)
-
-
-def _combined(members: Sequence[Member[STT]]) -> STTCapabilities:
-    each = [member.instance.capabilities for member in members]
-    grains = {c.aligned_transcript for c in each}
-    combined = STTCapabilities(
-        streaming=True,
-        interim_results=all(c.interim_results for c in each),
-        diarization=all(c.diarization for c in each),
-        aligned_transcript=next(grain for grain in (False, "chunk", "word") if grain in grains),
-        offline_recognize=any(m.original.capabilities.offline_recognize for m in members),
-        keyterms=any(c.keyterms for c in each),
-        chat_context=any(c.chat_context for c in each),
-    )
-    if any(field.name == "manual_flush" for field in dataclasses.fields(combined)):
-        combined.manual_flush = all(c.manual_flush for c in each)
-    return combined

@@ -92,7 +92,7 @@ class FallbackTTS(ChainedAdapter[TTS], TTS[Literal["tts_availability_changed"] |
         self._end_marks = [EndMark() for _ in members]
         if opts["voice_stickiness"] == "call":
             opts = {**opts, "sticky": True}
-        self._chain: Chain[TTS] = Chain(self, "tts", members, opts, self._ping)
+        self._adopt(Chain(self, "tts", members, opts, self._ping))
 
     @property
     def markup(self) -> TTS.Markup:
@@ -107,8 +107,8 @@ class FallbackTTS(ChainedAdapter[TTS], TTS[Literal["tts_availability_changed"] |
     def _set_expressive(self, enabled: bool) -> None:
         super()._set_expressive(enabled)
         for member in self._chain.members:
-            member.original._set_expressive(enabled)
-            member.instance._set_expressive(enabled)
+            for voice in {member.original, member.instance}:
+                voice._set_expressive(enabled)
 
     def synthesize(
         self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS

@@ -141,7 +141,7 @@ class HealthPolicy:
 
 
 class Circuit:
-    """Health of one provider. Give permits, record outcomes; nothing else changes it.
+    """Health of one provider. It changes with outcomes, with probes, and when somebody says so.
 
     Args:
         provider: Its place in the chain.
@@ -183,7 +183,7 @@ class Circuit:
 
     @property
     def due(self) -> float:
-        """When the cool-down ends (monotonic seconds); meaningful while not usable only."""
+        """When the cool-down ends (monotonic seconds); meaningful while cooling down only."""
         return self._due
 
     @property

@@ -147,7 +147,10 @@ class HealthBook:
         if self.usable(provider, now):
             return 0, 0.0
         circuit = self._circuits[provider]
-        return (2, 0.0) if circuit.state is State.DISABLED else (1, circuit.due)
+        if circuit.state is State.DISABLED:
+            # nothing brings it back, but who served last can be known to serve
+            return 2, float(provider != self._last_served)
+        return 1, circuit.due
 
     def can_be_outranked(self, provider: int) -> bool:
         """Whether :meth:`outranks` can hold for anybody: it does not for a primary at work."""
@@ -192,7 +195,7 @@ class HealthBook:
 
     def record_probe(self, permit: Permit, outcome: Outcome, now: float) -> Change | None:
         """Take into account the outcome of a probe that was no request."""
-        self._tallies[permit.provider].add_probe(outcome, now)
+        self._tallies[permit.provider].add_probe()
         return self._circuits[permit.provider].record(permit, outcome, now)
 
     def may_disable(self, provider: int) -> bool:

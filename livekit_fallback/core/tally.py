@@ -25,7 +25,7 @@ class Tally:
         self.failures: Counter[FailureKind] = Counter()
         self.cancelled = 0
         self.probes = 0
-        self.heard_at: float | None = None  # monotonic seconds of the newest success or failure
+        self.heard_at: float | None = None  # monotonic seconds of the newest request's end
         self._latencies: deque[float] = deque(maxlen=_LATENCIES_KEPT)
 
     def add_request(self, outcome: Outcome, now: float) -> None:
@@ -41,11 +41,9 @@ class Tally:
         if outcome.latency is not None:
             self._latencies.append(outcome.latency)
 
-    def add_probe(self, outcome: Outcome, now: float) -> None:
-        """Count how a probe ended. Its latency is not that of a request."""
+    def add_probe(self) -> None:
+        """Count a probe. Its latency is not that of a request."""
         self.probes += 1
-        if outcome.status is not Status.CANCELLED:
-            self.heard_at = now
 
     def percentile(self, percent: float) -> float | None:
         """Return the latency in seconds that so many percent of the newest requests kept to.

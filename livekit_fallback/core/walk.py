@@ -90,7 +90,7 @@ class Walk:
         self.restart()
 
     def restart(self) -> None:
-        """Begin afresh after a provider has served: a stream without end is many requests."""
+        """Begin afresh, as if nobody had been asked: a stream without end is many requests."""
         self._drawn: frozenset[int] | None = None  # who is held back, once it matters
         self.hand_over()
 
@@ -146,6 +146,11 @@ class Walk:
         if too_soon > _SLACK_SEC:
             return self._fit(Wait(too_soon), now)
         return self._ask(candidates[0], now, others=candidates[1:])
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the provider that has just failed is asked again before any other."""
+        return self._again is not None
 
     def report(
         self,

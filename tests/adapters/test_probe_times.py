@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from livekit_fallback import FallbackLLM, Provider
+from tests.support.audio import frames
 from tests.support.census import Census
-from tests.support.fakes import AudioUsage, Hang, Say, Wait, ask, say
+from tests.support.fakes import AudioUsage, Hang, Say, Wait, ask, hear, say
 from tests.support.outage import (
     BATCH_STT,
     DOWN,
@@ -88,7 +89,7 @@ async def test_a_check_replays_the_last_request_and_pings_before_there_was_one(
     chain = line(census, kind, kind.answer("a"), probe="replay", **CHECKED)
 
     await asyncio.sleep(10.5)
-    await chain.use()
+    await (hear(chain.adapter, frames(1.2)) if kind is STT else chain.use())
     await asyncio.sleep(20.0)
 
     ping, request, replay = chain.providers["a"].calls[:3]

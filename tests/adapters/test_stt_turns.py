@@ -186,12 +186,12 @@ PROBED: Any = {"temporary_disable_sec": 1.0, "probe": "replay"}
 async def test_a_probe_repeats_the_last_utterance_beside_the_call(census: Census):
     """Whether a listener is back is tried with words that were just heard, unnoticed."""
     ear = ScriptedSTT([Fail(gone())], [Final("probe heard")], [AfterFrames(20), Final("back")])
-    chain = listeners(census, ear, UTTERANCES[0], **PROBED)
+    chain = listeners(census, ear, [AfterFrames(55), *MARKED[1:]], **PROBED)
 
     async with calling(chain.adapter) as caller:
-        await caller.speak(10)
+        await caller.speak(60)
         await asyncio.sleep(3.0)
-        assert [frame.data[0] for frame in chain.call("a", 1).frames] == [0, 1, 2, 3, 4]
+        assert [frame.data[0] for frame in chain.call("a", 1).frames] == list(range(55))
         assert chain.call("a", 1).input_ended
         assert finals_of(caller.events) == ["one two"]
         await caller.speak(50)

@@ -134,13 +134,15 @@ def test_given_up_is_asked_after_all_others():
 
 
 def test_all_given_up_are_asked_by_priority():
-    """An agent never refuses to speak, not even when nobody has any hope left."""
+    """An agent never refuses to speak; who is known to speak after all is asked first."""
     book = new_book(give_up_after=1)
     for provider in (1, 2, 0):
         fail(book, provider)
         give_up(book, provider)
 
     assert book.order(RESTED) == [0, 1, 2]
+    book.mark_served(1, RESTED)
+    assert book.order(RESTED) == [1, 0, 2]
 
 
 @pytest.mark.parametrize("others_are_down", [False, True])
@@ -240,7 +242,7 @@ def test_outcomes_are_counted_with_their_provider():
 
 
 def test_probe_is_counted_as_a_probe_only():
-    """What the adapter asks for itself is no request, but it is heard of."""
+    """What the adapter asks for itself is no request."""
     book = new_book()
     fail(book, 0)
 
@@ -248,7 +250,6 @@ def test_probe_is_counted_as_a_probe_only():
 
     tally = book.tally(0)
     assert (tally.requests, tally.successes, tally.probes) == (1, 0, 1)
-    assert tally.heard_at == RESTED
     assert book.share(0) == 0.0
 
 

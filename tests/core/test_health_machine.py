@@ -310,7 +310,7 @@ class HealthMachine(RuleBasedStateMachine):
         def rank(i: int) -> tuple[float, ...]:
             model, is_usable = self.models[i], self.is_usable(i)
             if not is_usable:
-                return (5, i) if model.state is OFF else (4, model.due, i)
+                return (5, i != self.last_served, i) if model.state is OFF else (4, model.due, i)
             if i in self.held_back:
                 return 3, i
             if i == self.preferred:

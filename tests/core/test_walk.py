@@ -333,3 +333,15 @@ def test_provider_that_failed_is_reintroduced_like_any_other():
         leaves.append(walked.walk.would_leave(1, walked.now))
 
     assert leaves == [False, False, True]
+
+
+def test_a_retry_is_known_before_it_comes():
+    """Whether a failure is the last word about a provider is told as soon as it is reported."""
+    walked = Walked(2, max_retry=1)
+
+    walked.fail(walked.asked())
+    assert walked.walk.asks_again
+
+    walked.waited()
+    walked.fail(walked.asked())
+    assert not walked.walk.asks_again

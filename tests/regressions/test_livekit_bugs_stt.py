@@ -65,21 +65,21 @@ async def test_agents_2684_the_end_of_input_may_follow_the_end_of_a_stream(censu
 @pytest.mark.parametrize("probe", [[Fail(gone())], [Hang()], [End()]], ids=repr)
 async def test_agents_4835_a_dead_probe_does_not_starve_the_call(probe: Any, census: Census):
     """Whatever becomes of a probe, every frame reaches the listener at work at once."""
-    words = [Final("one"), AfterFrames(60), Final("two")]
+    words = [Final("one"), AfterFrames(110), Final("two")]
     chain = listeners(
-        census, ScriptedSTT([Fail(gone())], probe), [AfterFrames(5), *words], **PROBED
+        census, ScriptedSTT([Fail(gone())], probe), [AfterFrames(55), *words], **PROBED
     )
 
     async with calling(chain.adapter) as caller:
-        await caller.speak(10)
+        await caller.speak(60)
         await asyncio.sleep(1.5)
         assert len(chain.providers["a"].calls) == 2
-        for spoken in range(11, 71):
+        for spoken in range(61, 121):
             await caller.speak(1)
             assert len(chain.call("b").frames) == spoken
 
         assert finals_of(caller.events) == ["one", "two"]
-    await asyncio.sleep(3.0)
+    await asyncio.sleep(6.0)  # the second word is good for a second probe
 
 
 async def test_agents_1922_members_that_cannot_stream_get_the_attempts_options(census: Census):

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the failures of one request are held against, and when: provider, or request itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ..core.circuit import Permit
+from ..core.outcome import FailureKind, Outcome
+from ..errors import AttemptReport
+from ._chain import Chain
+
+
+class Failed(NamedTuple):
+    """A failure that is not held against anybody yet."""
+
+    permit: Permit
+    outcome: Outcome
+    report: AttemptReport
+
+
+class Verdicts:
+    """Records the failures of one request, and holds back those that are not yet understood.
+
+    A provider that answers 401, 403 or 404 rests for minutes. But when every provider rejects a
+    request with the same status, it is the request that is wrong (an option that nobody knows,
+    a conversation that nobody allows), and nobody's health is touched. A speech stream asks for
+    nothing that could be wrong before there is speech, so there rejections count at once.
+
+    A provider that is about to be asked again has not failed the request yet.
+
+    Args:
+        chain: The providers and their health.
+    """
+
+    def __init__(self, chain: Chain[Any]) -> None:
+        self._chain = chain
+        self._holds = chain.component != "stt" and len(chain.members) > 1
+        self._rejections: list[Failed] = []
+        self._retried: Failed | None = None
+
+    def record(self, failed: Failed, *, is_retried: bool) -> None:
+        """Take a failure into account: at once, unless there is more to come."""
+        self.make_good()
+        if is_retried and not failed.permit.is_probe:
+            self._retried = failed
+        elif self._is_rejection(failed.report):
+            self._reject(failed)
+        else:
+            self.settle()
+            self._chain.record(*failed)
+
+    def make_good(self) -> None:
+        """A retry came to an end: it decides about health, not what went before it."""
+        if self._retried is not None:
+            self._chain.only_count(*self._retried)
+            self._retried = None
+
+    def settle(self) -> None:
+        """Hold what was held back against the providers: somebody else saw nothing wrong."""
+        if self._rejections:
+            held, self._rejections = self._rejections, []
+            for failed in held:
+                self._chain.record(*failed)
+
+    def close(self) -> None:
+        """The request is over: nothing more is to come."""
+        self.settle()
+        if self._retried is not None:
+            self._chain.record(*self._retried)
+            self._retried = None
+
+    def blame_request(self) -> None:
+        """The request is given up. If everybody has rejected it alike, it was at fault."""
+        rejected_by = {failed.permit.provider for failed in self._rejections}
+        circuits = map(self._chain.health.circuit, range(len(self._chain.members)))
+        could_be_asked = {i for i, circuit in enumerate(circuits) if not circuit.is_barred}
+        if len(rejected_by) == 1 or not could_be_asked <= rejected_by:
+            self.settle()
+        held, self._rejections = self._rejections, []
+        for failed in held:
+            blamed = replace(failed.report, kind=FailureKind.REQUEST)
+            self._chain.record(failed.permit, as_requests_fault(failed.outcome), blamed)
+
+    def _is_rejection(self, report: AttemptReport) -> bool:
+        return self._holds and report.kind is FailureKind.AUTH and report.status_code is not None
+
+    def _reject(self, failed: Failed) -> None:
+        held = self._rejections
+        if held and held[0].report.status_code != failed.report.status_code:
+            self.settle()
+        self._rejections.append(failed)
+
+
+def as_requests_fault(outcome: Outcome) -> Outcome:
+    """Return a failure as one that says nothing about its provider."""
+    assert outcome.failure is not None
+    return outcome._replace(failure=replace(outcome.failure, kind=FailureKind.REQUEST))
