@@ -136,11 +136,6 @@ class ListenAttempt(Attempt[SpeechEvent]):
         self._give_audio_so_far(ears)
         self.ears = ears
         self._look_at_input()
-        if self.permit.is_probe and self._listener is not None:
-            # a caller may say nothing for minutes, and no other could test it meanwhile
-            self._test_ends = self._loop.call_later(
-                self._connected_after, self._listener.stood_the_test, self
-            )
 
     def _stop(self) -> None:
         super()._stop()
@@ -154,6 +149,14 @@ class ListenAttempt(Attempt[SpeechEvent]):
         if self._untaken is not None:
             self._untaken_since = self._loop.time()
             self._watch.look()
+            self._limit_test(self._listener)
+
+    def _limit_test(self, listener: Listener) -> None:
+        if self.permit.is_probe and self._test_ends is None:
+            # a caller may say nothing for minutes, and no other could test it meanwhile
+            self._test_ends = self._loop.call_later(
+                self._connected_after, listener.stood_the_test, self
+            )
 
     def _due(self) -> float | None:
         due = super()._due()
