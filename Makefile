@@ -29,7 +29,8 @@ demo-compare: $(VENV)/.installed-demo
 	@$(PY) -m examples.demo.compare --out $(REPORT)
 
 test: $(VENV)/.installed-test
-	$(PY) -m pytest
+	$(PY) -m pytest -m unit -n auto
+	$(PY) -m pytest -m integration
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

@@ -19,6 +19,7 @@ from livekit_fallback import (
 )
 from tests.support.audio import frames
 from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
+from tests.support.ids import stable
 from tests.support.outage import DOWN, LLM, SILENT, STT, TTS, Kind
 from tests.support.virtual_time import Stopwatch
 
@@ -105,7 +106,7 @@ def test_entries_keep_their_names_and_limits(fake: Any, adapter: Any):
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, "openai/gpt-4.1", 5, ScriptedVAD(), ScriptedLLM, Provider(None), []], ids=repr
+    "wrong", [None, "openai/gpt-4.1", 5, ScriptedVAD(), ScriptedLLM, Provider(None), []], ids=stable
 )
 def test_a_primary_of_no_known_kind_is_refused(wrong: Any):
     """The error says what was given and what there are adapters for."""

@@ -18,6 +18,7 @@ from tests.support.fakes import (
     Fail,
     Wait,
 )
+from tests.support.ids import stable
 from tests.support.outage import DOWN, LLM, STT, TTS, Kind, breaks, line
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ async def test_by_name_and_by_instance_is_the_same(kind: Kind, census: Census):
 
 
 @each_kind
-@pytest.mark.parametrize("unknown", ["c", "", None, 0, object()], ids=repr)
+@pytest.mark.parametrize("unknown", ["c", "", None, 0, object()], ids=stable)
 async def test_an_unknown_service_is_refused_with_the_known_ones(
     kind: Kind, unknown: Any, census: Census
 ):

@@ -13,6 +13,7 @@ from tests.support.audio import numbered
 from tests.support.caller import calling
 from tests.support.errors import gone, status
 from tests.support.fakes import AfterFrames, Audio, Fail, Final, Hang, Say, Wait
+from tests.support.ids import stable
 from tests.support.outage import (
     BATCH_TTS,
     DOWN,
@@ -98,7 +99,7 @@ async def test_a_provider_is_available_from_its_probation_on(census: Census):
         (LLM, [Fail(status(401))], 300.0),
         (STT, [Fail(status(401))], 300.0),
     ],
-    ids=repr,
+    ids=stable,
 )
 async def test_one_bad_output_sends_it_back_for_longer(
     kind: Kind, bad: Script, rest: float, census: Census

@@ -28,6 +28,7 @@ from tests.support.fakes import (
     ask,
     say,
 )
+from tests.support.ids import stable
 from tests.support.outage import (
     BATCH_STT,
     BATCH_TTS,
@@ -65,7 +66,7 @@ def _yes(_: Any) -> None:
 
 
 @every_kind
-@pytest.mark.parametrize("probe", ["ping", "replay", "live", _yes], ids=str)
+@pytest.mark.parametrize("probe", ["ping", "replay", "live", _yes], ids=stable)
 async def test_every_probe_brings_every_kind_of_provider_back(
     kind: Kind, probe: Any, census: Census
 ):

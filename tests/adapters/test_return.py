@@ -16,6 +16,7 @@ import pytest
 from tests.support.audio import pitch_of
 from tests.support.caller import calling
 from tests.support.fakes import AfterFrames, Audio, AwaitText, Final, SpeechStart, Wait, seconds_of
+from tests.support.ids import stable
 from tests.support.outage import (
     BATCH_TTS,
     DOWN,
@@ -54,7 +55,7 @@ async def test_the_return_waits_until_the_backup_has_served_for_so_long(kind: Ki
 @pytest.mark.parametrize(
     ("kind", "bad"),
     [*((kind, DOWN) for kind in KINDS), *((kind, SILENT) for kind in KINDS if kind is not STT)],
-    ids=repr,
+    ids=stable,
 )
 async def test_a_dwell_never_delays_a_failover(kind: Kind, bad: Script, census: Census):
     """A backup that fails while traffic dwells on it is left like any other, at its deadline."""
