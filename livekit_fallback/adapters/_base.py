@@ -27,6 +27,11 @@ class ChainedAdapter(Controls[T]):
         self._chain = chain
         chain.begin(self)
 
+    async def aclose(self) -> None:
+        """Stop all requests and probes. Idempotent."""
+        await self._chain.aclose()
+        await super().aclose()  # type: ignore[misc]  # LiveKit's class, which stands behind
+
     @property
     def component(self) -> Component:
         """Which adapter this is: ``"llm"``, ``"stt"`` or ``"tts"``."""

@@ -105,11 +105,6 @@ class FallbackLLM(ChainedAdapter[LLM], LLM[Literal["llm_availability_changed"] |
         """Prewarm the primary, and the backups that ``warm_backups`` says. Nobody twice."""
         self._chain.prewarm(loop=loop)
 
-    async def aclose(self) -> None:
-        """Stop all requests and probes. Idempotent."""
-        await self._chain.aclose()
-        await super().aclose()
-
     def _attempt(
         self, call: Mapping[str, Any], deliver: Callable[[ChatChunk], None], given: Assignment
     ) -> ChatAttempt:

@@ -157,10 +157,6 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
         """Prewarm the primary, and the backups that ``warm_backups`` says. Nobody twice."""
         self._chain.prewarm()
 
-    async def aclose(self) -> None:
-        """Stop all requests and probes. Idempotent."""
-        await self._chain.aclose()
-
     def _update_session_keyterms(self, keyterms: list[str]) -> None:
         for member in self._chain.members:
             if member.instance.capabilities.keyterms:
@@ -304,12 +300,15 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
 
     def stood_the_test(self, attempt: ListenAttempt) -> None:
         """End the test of a recogniser that has stood for long, though the caller said nothing."""
-        is_test = attempt is self._attempt and attempt.permit.is_probe
-        if not is_test or self._request is None:
+        request = self._request if attempt is self._attempt else None
+        if request is None or not attempt.permit.is_probe:
             return
-        # behind its wrapper a recogniser was asked nothing yet, so its standing shows nothing
-        end = self._request.give_back if attempt.member.is_wrapped else self._request.renew
-        end(attempt)
+        if attempt.member.is_wrapped:
+            request.give_back(attempt)  # behind its wrapper it was asked nothing yet
+        elif self.is_silent:
+            request.renew(attempt)
+        else:
+            return  # somebody speaks, and nothing has come of it
         attempt.is_settled = True
 
     def _leave_if_at_rest(self) -> None:

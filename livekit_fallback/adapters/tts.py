@@ -140,10 +140,6 @@ class FallbackTTS(ChainedAdapter[TTS], TTS[Literal["tts_availability_changed"] |
         """Prewarm the primary, and the backups that ``warm_backups`` says. Nobody twice."""
         self._chain.prewarm()
 
-    async def aclose(self) -> None:
-        """Stop all requests and probes. Idempotent."""
-        await self._chain.aclose()
-
     def _attempt(
         self,
         given: Assignment,

@@ -175,3 +175,25 @@ async def test_standing_without_audio_proves_nothing(census: Census):
         await _be_silent(muted, 6.5)
 
         assert (before, chain.state()) == ("probing", "probation")
+
+
+async def test_standing_while_the_caller_speaks_proves_nothing(census: Census):
+    """Who takes loud audio and has nothing to say of it is not trusted with other calls."""
+    chain = await _after_an_outage(census, LISTENS)
+
+    async with calling(chain.adapter) as speaker:
+        await speaker.speak(round(20.0 / FRAME))
+
+        assert chain.state() == "probing"
+        assert await chain.use() == "b"
+
+
+async def test_a_caller_who_falls_silent_ends_the_test(census: Census):
+    """Noise at the beginning does not hold the place for ever: the test begins anew."""
+    chain = await _after_an_outage(census, LISTENS, replay_buffer_sec=5.0)
+
+    async with calling(chain.adapter) as caller:
+        await caller.speak(round(7.0 / FRAME))
+        await _be_silent(caller, 20.0)
+
+        assert chain.state() == "probation"

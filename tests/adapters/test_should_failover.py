@@ -283,3 +283,16 @@ async def test_speech_that_nobody_will_hear_is_told(census: Census):
     (lost,) = chain.events.of("output_lost")
     assert (lost.provider, lost.reason) == ("a", "http_451")
     assert lost.lost == pytest.approx(20 * FRAME, abs=FRAME)
+
+
+async def test_a_retry_that_the_rule_ends_blames_nobody_for_what_went_before(census: Census):
+    """The request ended by the rule: neither of its tries is held against the provider."""
+    chain = line(
+        census, LLM, LLM.make(DOWN, [Fail(rejected)]), LLM.answer("b"),
+        should_failover=Rule(True, False), max_retry_per_llm=1, retry_interval=0.0,
+    )  # fmt: skip
+
+    error = await _fail(chain)
+
+    assert isinstance(error, APIStatusError)
+    assert (chain.asked, chain.moves()) == ("aa", [])
