@@ -18,6 +18,7 @@ from .events import (
     FailoverEvent,
     FlappingEvent,
     HealthChangedEvent,
+    HedgedEvent,
     LLMAvailabilityChangedEvent,
     OutputLostEvent,
     ProbedEvent,
@@ -31,6 +32,7 @@ from .log import logger
 from .observability import log_events
 from .provider import Provider
 from .service_health import ServiceHealth
+from .turn_budget import TurnBudget
 from .version import __version__
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "FallbackTTS",
     "FlappingEvent",
     "HealthChangedEvent",
+    "HedgedEvent",
     "LLMAvailabilityChangedEvent",
     "OutputLostEvent",
     "ProbedEvent",
@@ -54,6 +57,7 @@ __all__ = [
     "STTAvailabilityChangedEvent",
     "ServiceHealth",
     "TTSAvailabilityChangedEvent",
+    "TurnBudget",
     "__version__",
 ]
 

@@ -15,6 +15,7 @@ All of them are LiveKit errors, so code that handles ``APIError`` keeps working:
         └── APITimeoutError
             ├── FirstOutputTimeoutError
             ├── NotListeningError
+            ├── SlowOutputError         a provider serves, but takes too long for it
             └── StallError
 """
 
@@ -47,6 +48,13 @@ class NotListeningError(APITimeoutError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"audio was not taken for {seconds:.3g} s")
+
+
+class SlowOutputError(APITimeoutError):
+    """The provider gives useful output, but too late, and so is left for another one."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the first useful output took {seconds:.3g} s or more")
 
 
 class NoOutputError(APIError):
@@ -114,6 +122,7 @@ class AttemptReport:
             prompt: do not log it.
         duration: Seconds from the beginning of the attempt to its failure.
         error: The original exception.
+        latency: With ``reason="latency"``: seconds that its first useful output took, at least.
     """
 
     provider: str
@@ -124,6 +133,7 @@ class AttemptReport:
     body: object | None
     duration: float
     error: Exception
+    latency: float | None = None
 
 
 class AllProvidersFailedError(APIConnectionError):

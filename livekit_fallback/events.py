@@ -16,23 +16,32 @@ from livekit.agents import llm as lk_llm, stt as lk_stt, tts as lk_tts
 Component = Literal["llm", "stt", "tts"]
 
 EventName = Literal[
-    "failover", "recovery", "exhausted", "output_lost", "health_changed", "probed", "flapping"
+    "failover",
+    "recovery",
+    "exhausted",
+    "output_lost",
+    "health_changed",
+    "probed",
+    "hedged",
+    "flapping",
 ]
 """Events of every adapter, next to LiveKit's own and ``<component>_availability_changed``."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailoverEvent:
-    """A request moves on from a provider that failed it.
+    """Traffic moves on from a provider: it failed a request, or was slow once too often.
 
     Args:
         component: Which adapter.
         request_id: The adapter's id of the request.
         from_provider: The provider that failed.
         to_provider: The provider that is asked next.
-        reason: Short machine-readable word, such as ``"http_503"`` or ``"first_output_timeout"``.
-        elapsed: Seconds from the beginning of the failed attempt to its failure.
-        attempt: Number of the failed attempt within the request, from 1.
+        reason: Short machine-readable word, such as ``"http_503"`` or ``"first_output_timeout"``;
+            ``"latency"`` if it was slow: then later requests move on, and not this one.
+        elapsed: Seconds from the beginning of the failed attempt to its failure; of a slow one
+            to its first useful output.
+        attempt: Number of the failed attempt within the request, from 1; 0 if none failed.
         error: The original exception.
         timestamp: Wall-clock time, Unix seconds.
     """
@@ -134,6 +143,11 @@ class HealthChangedEvent:
         down_for: Seconds since it stopped being usable; 0.0 if it just did, or is usable.
         rest: Seconds until it may be probed; 0.0 if it is not cooling down.
         error: The exception that caused it; ``None`` if none did.
+        latency: With ``reason="latency"``: seconds that the first useful output took, at least.
+        latency_p50: Median latency of its newest outputs, as in
+            :class:`~livekit_fallback.ServiceHealth`.
+        latency_p95: 95th percentile of the same.
+        latency_p99: 99th percentile of the same.
         timestamp: Wall-clock time, Unix seconds.
     """
 
@@ -146,6 +160,10 @@ class HealthChangedEvent:
     down_for: float
     rest: float
     error: Exception | None
+    latency: float | None
+    latency_p50: float | None
+    latency_p95: float | None
+    latency_p99: float | None
     timestamp: float
 
 
@@ -159,6 +177,8 @@ class ProbedEvent:
         good: Whether it gave useful output in time.
         reason: Why not, as in :class:`FailoverEvent`; empty if it did.
         elapsed: Seconds the probe took.
+        latency: Seconds from the debt to its first useful output; ``None`` if there was none, or
+            none that could be timed.
         error: Its exception; ``None`` if it is well.
         timestamp: Wall-clock time of the end of the probe, Unix seconds.
     """
@@ -168,7 +188,33 @@ class ProbedEvent:
     good: bool
     reason: str
     elapsed: float
+    latency: float | None
     error: Exception | None
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class HedgedEvent:
+    """Two providers were asked for the same, because the first was silent, and one answered.
+
+    Args:
+        component: Which adapter.
+        request_id: The adapter's id of the request.
+        provider: The provider that was silent.
+        hedge: The one that was asked as well.
+        winner: Which of them answered first. The other was cancelled, and has failed nobody.
+        hedged_after: Seconds for which the first had owed its output by then.
+        elapsed: Seconds for which it had owed it when the winner answered.
+        timestamp: Wall-clock time, Unix seconds.
+    """
+
+    component: Component
+    request_id: str
+    provider: str
+    hedge: str
+    winner: str
+    hedged_after: float
+    elapsed: float
     timestamp: float
 
 

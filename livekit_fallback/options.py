@@ -7,25 +7,29 @@ keywords, and pydantic validates against them. All durations are in seconds.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
-from .core.walk import Limits
 from .errors import AttemptReport
+from .turn_budget import TurnBudget
 
 Timeout = Annotated[float, Gt(0)] | None
+Deadline = Timeout | Literal["auto"]
+Milliseconds = Annotated[float, Gt(0)] | None
+HedgeAfter = Milliseconds | Literal["p50", "p75", "p90", "p95", "p99"]
+Ratio = Annotated[float, Gt(0), Le(1)]
+Share = Annotated[float, Ge(0), Le(1)]
 Count = Annotated[int, Ge(0)]
 Positive = Annotated[int, Ge(1)]
 Seconds = Annotated[float, Ge(0)]
 Shares = Annotated[Sequence[Annotated[float, Gt(0), Le(1)]], MinLen(1)]
 Probe = Literal["ping", "replay", "live"] | Callable[[Any], Any] | None
 
-_NO_OTHERS = ConfigDict(extra="forbid")
+_NO_OTHERS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
 @with_config(_NO_OTHERS)
@@ -36,22 +40,27 @@ class ProviderOptions(TypedDict, total=False):
         attempt_timeout: How long the provider may owe its first useful output. ``None``: as
             long as the request's budget. A streaming recogniser may have nothing to say for
             minutes, but it owes taking the audio, silence too: one that leaves it lying for
-            this long is not connected, or no longer.
+            this long is not connected, or no longer. ``"auto"``: twice the live 95th percentile
+            of the provider, between ``attempt_timeout_floor`` and ``attempt_timeout_ceiling``.
         stall_timeout: How long it may owe the next output once output flows. ``None``: for
             ever. Streaming recognisers have none.
         max_retry: How often it is asked again, within the request, after a transient failure.
             Not after a deadline: the caller would wait twice. Not after a 429: it would be the
             same.
         probe: See :class:`AdapterOptions`.
+        latency_threshold_ms: See :class:`AdapterOptions`; vendors differ.
+        hedge_after_ms: See :class:`AdapterOptions`: how long this provider may be silent alone.
         stateful: Whether each request changes something at the provider, such as a
             conversation it keeps. It is then never sent a request that nobody made: ``"live"``
-            takes the place of ``"ping"`` and ``"replay"``.
+            takes the place of ``"ping"`` and ``"replay"``, and it has no part in hedging.
     """
 
-    attempt_timeout: Timeout
+    attempt_timeout: Deadline
     stall_timeout: Timeout
     max_retry: Count
     probe: Probe
+    latency_threshold_ms: Milliseconds
+    hedge_after_ms: HedgeAfter
     stateful: bool
 
 
@@ -61,6 +70,9 @@ class AdapterOptions(TypedDict, total=False):
 
     Args:
         attempt_timeout: See :class:`ProviderOptions`; for all providers of the adapter.
+        attempt_timeout_floor: With ``attempt_timeout="auto"``: the shortest deadline.
+        attempt_timeout_ceiling: Likewise the longest, which also holds until twenty outputs were
+            timed, while timeouts hide the percentile, and for streaming recognisers.
         stall_timeout: See :class:`ProviderOptions`; for all providers of the adapter.
         total_timeout: Budget in which a request must have found a provider that serves.
             ``None``: no limit. An answer that is flowing is never cut by it. The last usable
@@ -98,11 +110,28 @@ class AdapterOptions(TypedDict, total=False):
             :class:`~livekit_fallback.AttemptReport`. ``False``: the request ends with that
             exception, no other provider is asked, and nobody's health is touched. Must be quick
             and not async. One that raises counts as ``True``.
+        latency_threshold_ms: Milliseconds above which an output is slow: from the debt to the
+            first useful output (LLM, TTS, batch recognition), from the end of speech to the
+            transcript (streaming recognition). A provider that is slow too often is left as one
+            that failed, unless everybody is slow, and its probes have to be fast, too. ``None``:
+            no output is slow.
+        consecutive_latency_hits: So many slow outputs in a row are too often.
+        slow_ratio: Instead of that: this part of the newest outputs. ``None``: the rule above.
+        latency_window: How many outputs those are; missing ones count as fast.
+        hedge_after_ms: For how many milliseconds a provider may be silent before the next one is
+            asked for the same, and the faster wins: a number, or a live percentile of its own such
+            as ``"p95"`` (from twenty outputs on). Not for streaming recognition. ``None``: never.
+        hedge_budget: Part of the requests that may be hedged; three can be saved up.
+        turn_budget: Shared by the adapters of one session: when the wait for an answer has used
+            it up, the fastest usable provider is asked first.
+            See :class:`~livekit_fallback.TurnBudget`.
         warm_backups: Whom ``prewarm()`` prepares beside the primary: the ``"next"`` provider,
             ``"all"``, or nobody. Nobody is prewarmed twice.
     """
 
-    attempt_timeout: Timeout
+    attempt_timeout: Deadline
+    attempt_timeout_floor: Annotated[float, Gt(0)]
+    attempt_timeout_ceiling: Timeout
     stall_timeout: Timeout
     total_timeout: Timeout
     retry_interval: Seconds
@@ -117,6 +146,13 @@ class AdapterOptions(TypedDict, total=False):
     min_dwell_sec: Seconds
     flapping_limit: Positive | None
     should_failover: Callable[[Exception, AttemptReport], bool] | None
+    latency_threshold_ms: Milliseconds
+    consecutive_latency_hits: Positive
+    slow_ratio: Ratio | None
+    latency_window: Positive
+    hedge_after_ms: HedgeAfter
+    hedge_budget: Share
+    turn_budget: TurnBudget | None
     warm_backups: Literal["next", "all"] | None
 
 
@@ -187,6 +223,18 @@ _COMMON_DEFAULTS = AdapterOptions(
     # one in ten seconds: every other turn of a conversation
     flapping_limit=6,
     should_failover=None,
+    # what is slow depends on the vendor, the model and the caller's patience: see docs/latency.md
+    latency_threshold_ms=None,
+    # one slow output is chance, and so may be two; VideoSDK's agents count to three as well
+    consecutive_latency_hits=3,
+    slow_ratio=None,
+    # the turns of a conversation of a few minutes
+    latency_window=20,
+    # it costs a second request: theirs to say
+    hedge_after_ms=None,
+    # what the tail costs at the 95th percentile, twice: room for a bad minute, none for an outage
+    hedge_budget=0.1,
+    turn_budget=None,
     # a connection that is not used is closed by its server within minutes
     warm_backups=None,
 )
@@ -196,6 +244,9 @@ LLM_DEFAULTS: LLMOptions = {
     # voice models answer in 0.3-0.7 s (p95); past 2.5 s callers start to say "hello?". Models that
     # think first, or write long tool calls, need more
     "attempt_timeout": 2.5,
+    # below it, the jitter of a healthy provider would be taken for silence
+    "attempt_timeout_floor": 0.8,
+    "attempt_timeout_ceiling": 2.5,
     # tokens come every few ms, but plugins hand over a tool call only when its arguments are
     # complete, and an answer that is given up here has already begun: patience costs less
     "stall_timeout": 4.0,
@@ -211,6 +262,9 @@ STT_DEFAULTS: STTOptions = {
     **_COMMON_DEFAULTS,
     # a handshake takes 0.1-0.6 s and a batch recognition of one utterance 0.2-2 s
     "attempt_timeout": 3.0,
+    # long utterances take longer than short ones
+    "attempt_timeout_floor": 1.0,
+    "attempt_timeout_ceiling": 3.0,
     "stall_timeout": None,
     # audio is kept meanwhile, so waiting loses nothing but time
     "total_timeout": 12.0,
@@ -223,6 +277,8 @@ TTS_DEFAULTS: TTSOptions = {
     **_COMMON_DEFAULTS,
     # voices start in 0.1-0.6 s, and the caller has waited for the language model already
     "attempt_timeout": 2.0,
+    "attempt_timeout_floor": 0.6,
+    "attempt_timeout_ceiling": 2.0,
     # frames come faster than real time; one that is this late is heard as a hole
     "stall_timeout": 1.5,
     # the caller has heard nothing yet, but hangs up soon after
@@ -231,79 +287,3 @@ TTS_DEFAULTS: TTSOptions = {
     # the same voice for a whole call is worth more to some than the better one: theirs to say
     "voice_stickiness": "reply",
 }
-
-_Options = TypeVar("_Options", LLMOptions, STTOptions, TTSOptions, ProviderOptions)
-
-_RANGES = {
-    "attempt_timeout": "a number of seconds greater than 0, or None for no limit",
-    "stall_timeout": "a number of seconds greater than 0, or None for no limit",
-    "total_timeout": "a number of seconds greater than 0, or None for no limit",
-    "retry_interval": "a number of seconds, 0 or more",
-    "temporary_disable_sec": "a number of seconds, 0 or more",
-    "max_disable_sec": "a number of seconds, 0 or more",
-    "replay_buffer_sec": "a number of seconds, 0 or more",
-    "max_retry": "a whole number, 0 or more",
-    "max_retry_per_llm": "a whole number, 0 or more",
-    "max_retry_per_stt": "a whole number, 0 or more",
-    "max_retry_per_tts": "a whole number, 0 or more",
-    "permanent_disable_after_attempts": "a whole number, 1 or more, or None for never",
-    "probe": "'ping', 'replay', 'live', a callable, or None for never",
-    "health_check_interval": "a number of seconds greater than 0, or None for no checks",
-    "probation_successes": "a whole number, 1 or more",
-    "reintroduction": "a list of shares, each greater than 0 and at most 1",
-    "sticky": "True or False",
-    "min_dwell_sec": "a number of seconds, 0 or more",
-    "flapping_limit": "a whole number, 1 or more, or None for never",
-    "should_failover": "a callable, or None",
-    "warm_backups": "'next', 'all', or None",
-    "voice_stickiness": "'reply' or 'call'",
-    "stateful": "True or False",
-    "retry_on_chunk_sent": "True or False",
-}
-
-
-def validated(definition: type[_Options], given: Mapping[str, Any]) -> _Options:
-    """Return ``given`` if it fits ``definition``.
-
-    Raises:
-        ValueError: An option is unknown or out of range; the text names the option, the value
-            and what is allowed.
-    """
-    try:
-        checked = TypeAdapter(definition).validate_python(dict(given), strict=True)
-    except ValidationError as error:
-        raise ValueError(_explain(error, definition, given)) from None
-    return checked
-
-
-def resolved(
-    definition: type[_Options],
-    defaults: _Options,
-    options: Mapping[str, Any] | None,
-    keywords: Mapping[str, Any],
-) -> _Options:
-    """Return defaults, overlaid by ``options=``, overlaid by keywords, all validated."""
-    given = validated(definition, {**(options or {}), **keywords})
-    rule = given.get("should_failover")
-    if any(map(inspect.iscoroutinefunction, (rule, getattr(rule, "__call__", None)))):  # noqa: B004
-        raise ValueError(f"should_failover={rule!r}: must not be async")
-    return {**defaults, **given}
-
-
-def limits(options: Mapping[str, Any], overrides: ProviderOptions, component: str) -> Limits:
-    """Return what one provider is allowed: its own overrides before the adapter's options."""
-    merged: dict[str, Any] = {**options, **overrides}
-    return Limits(
-        attempt_timeout=merged["attempt_timeout"],
-        stall_timeout=merged["stall_timeout"],
-        max_retry=overrides.get("max_retry", options[f"max_retry_per_{component}"]),
-    )
-
-
-def _explain(error: ValidationError, definition: type[Any], given: Mapping[str, Any]) -> str:
-    first = error.errors()[0]
-    name = str(first["loc"][0])
-    if name not in _RANGES or first["type"] == "extra_forbidden":
-        known = ", ".join(sorted(definition.__annotations__))
-        return f"unknown option {name}={first['input']!r}: allowed are {known}"
-    return f"{name}={given[name]!r}: must be {_RANGES[name]}"

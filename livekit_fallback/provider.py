@@ -9,8 +9,12 @@ from typing import Any, Generic, TypeVar
 
 from typing_extensions import Unpack
 
+from ._policies import hedge_delay, latency_policy, limits
+from ._validation import validated
+from .core.hedging import HedgeDelay
+from .core.latency import LatencyPolicy
 from .core.walk import Limits
-from .options import Probe, ProviderOptions, limits, validated
+from .options import Probe, ProviderOptions
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -53,6 +57,9 @@ class Member(Generic[T]):
         original: The user's object.
         limits: Deadlines and retries.
         probe: How it proves itself after a failure.
+        latency: When it is too slow.
+        hedge_delay: For how long it may be silent alone; ``None``: it is never hedged.
+        is_stateful: Whether each request changes something there.
     """
 
     index: int
@@ -61,6 +68,9 @@ class Member(Generic[T]):
     original: T
     limits: Limits
     probe: Probe
+    latency: LatencyPolicy
+    hedge_delay: HedgeDelay | None
+    is_stateful: bool
 
     @property
     def is_wrapped(self) -> bool:
@@ -79,7 +89,8 @@ def member_of(
     """Return a provider's place in an adapter: its own overrides before the adapter's options."""
     own = provider.overrides
     probe = own.get("probe", options["probe"])
-    if own.get("stateful") and probe in ("ping", "replay"):
+    is_stateful = own.get("stateful", False)
+    if is_stateful and probe in ("ping", "replay"):
         probe = "live"
     return Member(
         index=index,
@@ -88,6 +99,9 @@ def member_of(
         original=provider.instance,
         limits=limits(options, own, component),
         probe=probe,
+        latency=latency_policy(options, own),
+        hedge_delay=hedge_delay(options, own),
+        is_stateful=is_stateful,
     )
 
 

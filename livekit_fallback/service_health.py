@@ -34,10 +34,15 @@ class ServiceHealth:
         failures: How many failed, by kind: ``"transient"``, ``"rate_limited"``, ``"auth"``,
             ``"request"``.
         cancelled: How many were cancelled by the caller before any output.
+        overtaken: How many were cancelled because a hedge, or what it was to hedge, was faster.
+        hedges: How many of the requests were hedges: sent while another provider was silent.
+        slow: How many outputs were above ``latency_threshold_ms``, ever.
         latency_p50: Median seconds from the debt to the first useful output, over the newest
-            256 requests served; ``None`` before the first, and for speech streams, whose
-            recognisers owe no output.
+            256 outputs; of speech streams from the end of speech to the transcript, where that
+            is timed. Outputs that were not waited for any longer count as longer than that.
+            ``None`` before the first, and while too many of them were not waited for.
         latency_p95: 95th percentile of the same.
+        latency_p99: 99th percentile of the same.
         share: What part of the adapter's newest 100 served requests it served, 0 to 1.
         probes: How many probes it was sent, cancelled ones included.
         probe_usage: What it counted for them itself: tokens (LLM), characters (TTS), seconds of
@@ -59,8 +64,12 @@ class ServiceHealth:
     successes: int
     failures: Mapping[str, int]
     cancelled: int
+    overtaken: int
+    hedges: int
+    slow: int
     latency_p50: float | None
     latency_p95: float | None
+    latency_p99: float | None
     share: float
     probes: int
     probe_usage: int

@@ -6,6 +6,7 @@ first of these decides the attempt's outcome, and whatever comes later is droppe
 
 * the provider's stream ends, cleanly or with an exception of any type
 * a deadline passes: the provider is cancelled and closed beside the next attempt
+* another attempt at the same request gives useful output first: likewise, and nobody failed
 * the caller cancels: everything ends, nobody is blamed
 """
 
@@ -19,7 +20,7 @@ from contextvars import ContextVar, copy_context
 from typing import Any, Generic, TypeVar
 
 from ..classify import ErrorFacts, classify
-from ..core.outcome import Outcome, Status
+from ..core.outcome import OVERTAKEN, SERVED, Outcome, Status
 from ..errors import (
     AttemptReport,
     FirstOutputTimeoutError,
@@ -30,6 +31,7 @@ from ..errors import (
 )
 from . import _clock
 from ._assignment import Assignment
+from ._ending import Ending
 from ._livekit import mark_probe
 from ._tasks import dismiss, settle
 from ._watch import Watch
@@ -54,7 +56,7 @@ current_attempt: ContextVar[Attempt[Any] | None] = ContextVar("current_attempt",
 how a metrics event of a shared provider is traced to the request that caused it."""
 
 
-class Attempt(ABC, Generic[Item]):
+class Attempt(Ending, ABC, Generic[Item]):
     """One use of one provider.
 
     Subclasses look at each output (:meth:`_receive`), say :meth:`_output` when it is useful,
@@ -73,15 +75,16 @@ class Attempt(ABC, Generic[Item]):
         open_stream: Callable[[], Stream[Item]],
         prime: Callable[[Any], None] | None = None,
     ) -> None:
+        super().__init__()
         self.member = assignment.member
         self.permit = assignment.permit  # renewed when a success was recorded on the way
         self.is_probe = assignment.is_probe
-        self.facts: ErrorFacts | None = None  # set when the attempt fails
-        self.error: Exception | None = None  # likewise
+        self.facts: ErrorFacts | None = None  # set when the attempt fails, as is its error
         self.metrics: list[Any] = []  # the provider's, held back while this may be in vain
-        self.committed = False  # true from the first useful output on
         self.delivered = 0.0  # handed to the session: characters (LLM), seconds of audio (TTS)
         self.unfinished = False  # it succeeded, but the request goes on with another provider
+        self.is_hedge = False  # asked while the one whose turn it is was silent
+        self.is_blurred = False  # its latency is longer than the provider took for its first output
         self.tasks = assignment.tasks
         self.outer = current_attempt.get()  # whose provider this attempt's adapter is, if any
         self._assignment = assignment
@@ -109,9 +112,9 @@ class Attempt(ABC, Generic[Item]):
         return self._latency
 
     @property
-    def nothing_to_count(self) -> bool:
-        """Whether nothing is under way that its end would decide about."""
-        return False
+    def owed_since(self) -> float | None:
+        """When output was first owed (monotonic seconds of the loop); ``None`` before it."""
+        return self._owed_since
 
     @property
     def owed(self) -> bool:
@@ -119,39 +122,14 @@ class Attempt(ABC, Generic[Item]):
         return self._owed_since is not None
 
     @property
-    def has_served(self) -> bool:
-        """Whether, before it failed, the provider had been at work for the session."""
-        return self.committed
+    def is_decided(self) -> bool:
+        """Whether it is over, and how it went is known."""
+        return self._verdict.done()
 
     @property
-    def is_open_question(self) -> bool:
-        """Whether it may still turn out to have been in vain."""
-        return not self.committed and not self._verdict.done()
-
-    @property
-    def was_in_vain(self) -> bool:
-        """Whether it failed, or was given up, before the session had anything of it."""
-        return self.error is not None and not self.committed
-
-    @property
-    def ended_in_silence(self) -> bool:
-        """Whether its end, however it came, was of no consequence: it is just begun anew."""
-        return False
-
-    @property
-    def broke_off(self) -> bool:
-        """Whether, after a failure, the session is left with part of an answer."""
-        return self.committed
-
-    @property
-    def may_move_on(self) -> bool:
-        """Whether, after a failure, another provider may be asked without harm."""
-        return not self.broke_off
-
-    @property
-    def lost(self) -> float | None:
-        """How much is missing if the request ends here, where that can be known or estimated."""
-        return None
+    def verdict(self) -> asyncio.Future[Outcome]:
+        """Done once it is decided how the attempt went."""
+        return self._verdict
 
     @property
     def duration(self) -> float:
@@ -181,16 +159,40 @@ class Attempt(ABC, Generic[Item]):
             asyncio.CancelledError: The caller was cancelled, or the adapter closed. The provider
                 has been cancelled, and closed unless it refuses to.
         """
-        name = f"fallback attempt on {self.member.name}"
-        self._task = task = self._assignment.tasks.spawn(self._drive(), name)
+        self.start()
         try:
             outcome = await self._assignment.tasks.wait_for(self._verdict)
         except asyncio.CancelledError:
-            self._stop()
-            await settle(task, patience=CLOSE_PATIENCE_SEC)
+            await self.abandon()
             raise
         self._stop()
         return outcome
+
+    def start(self) -> None:
+        """Begin to use the provider. Call once, and :meth:`run` not at all."""
+        name = f"fallback attempt on {self.member.name}"
+        self._task = self._assignment.tasks.spawn(self._drive(), name)
+
+    def finish(self) -> Outcome:
+        """Return how it went, once that is decided, and let go of the provider.
+
+        Raises:
+            asyncio.CancelledError: The adapter was closed.
+        """
+        self._stop()
+        return self._verdict.result()
+
+    async def abandon(self) -> None:
+        """Cancel the provider on the caller's behalf, and wait a little for it to close."""
+        self._stop()
+        if self._task is not None:
+            await settle(self._task, patience=CLOSE_PATIENCE_SEC)
+
+    def overtake(self) -> None:
+        """Cancel the provider because another attempt at the same request was faster."""
+        self.was_overtaken = True
+        self._decide(OVERTAKEN)
+        self._stop()
 
     def owe(self) -> None:
         """Start the clock: from now on the provider owes output. Idempotent."""
@@ -198,6 +200,7 @@ class Attempt(ABC, Generic[Item]):
             return
         self._owed_since = self._loop.time()
         self._first_output_due = self._assignment.first_output_due(self._owed_since)
+        self._assignment.owed(self._owed_since, self._first_output_due)
         self._watch.look()
 
     def feed(self, give: Callable[[Any], None], what: Any) -> bool:
@@ -258,7 +261,7 @@ class Attempt(ABC, Generic[Item]):
         return self._last_output + stall_timeout
 
     def _succeed(self) -> None:
-        self._decide(Outcome(Status.SUCCESS, self.latency))
+        self._decide(SERVED)
 
     def _fail(self, error: BaseException) -> None:
         if self._verdict.done():
@@ -268,7 +271,7 @@ class Attempt(ABC, Generic[Item]):
             return
         self.error = as_exception(error)
         self.facts = classify(self.error, now=_clock.wall())
-        self._decide(Outcome(Status.FAILURE, self.latency, self.facts.failure))
+        self._decide(Outcome(Status.FAILURE, self.facts.failure))
 
     def _decide(self, outcome: Outcome) -> None:
         if not self._verdict.done():

@@ -4,30 +4,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..core.circuit import Change, HealthPolicy, Permit, State
+from .._policies import health_policy, order_policy
+from ..core.circuit import Change, Permit, State
 from ..core.flapping import FlappingWatch
-from ..core.health import HealthBook, OrderPolicy
-from ..core.outcome import Outcome, Status
+from ..core.health import HealthBook
+from ..core.hedging import HedgeBudget
+from ..core.outcome import TOO_SLOW, Outcome, Status
 from ..core.walk import Walk
 from ..errors import AttemptReport
 from ..events import Component, default_observers
 from ..log import logger
 from ..provider import Member
 from . import _clock
-from ._attempt import Attempt, current_attempt
+from ._attempt import Attempt
 from ._emitter import Emitter
-from ._livekit import quick_listener, usage_of
+from ._metrics import MetricsRelay
 from ._probe import MakeProbe, Prober
 from ._tasks import TaskHolder
+from ._timing import Timing
 
 if TYPE_CHECKING:
     from ._request import Request
 
 T = TypeVar("T")
+
+_SLOW = Outcome(Status.FAILURE, TOO_SLOW)
 
 # How long closing the adapter waits for providers that refuse to be cancelled.
 _CLOSE_PATIENCE_SEC = 1.0
@@ -64,22 +68,25 @@ class Chain(Generic[T]):
         self.created_at = _clock.wall()
         self._closing = asyncio.Event()
         self.health = HealthBook(
-            [_health_policy(options) for _ in members],
-            _order_policy(options, members),
+            [health_policy(options)] * len(members),
+            order_policy(options, [member.probe for member in members]),
             jitter=_clock.jitter,
+            latency=[member.latency for member in members],
         )
+        self.timing = Timing(self, options["turn_budget"])
+        self.hedges = HedgeBudget(options["hedge_budget"])
+        self.is_hedging = any(member.hedge_delay is not None for member in members)
+        self.stateful = [member.index for member in members if member.is_stateful]
         self.last_failures: dict[int, AttemptReport] = {}
         self.reasons: dict[int, str] = {}  # why a provider is not healthy
-        self.probe_usage: Counter[int] = Counter()
         self._limits = [member.limits for member in members]
         self._cold = _to_prewarm(options, members)
         self._flapping = FlappingWatch(options["flapping_limit"])
         self._left_at: dict[int, float] = {}  # when traffic left a provider, until it is back
         self._failed: set[int] = set()  # from whom a request has moved on, until it serves again
-        self._on_metrics = quick_listener(self._forward_metrics)
+        self._last_heard: int | None = None  # who gave the newest useful output
         self._prober = Prober(self, ping, options["health_check_interval"])
-        for member in members:
-            member.instance.on("metrics_collected", self._on_metrics)  # type: ignore[attr-defined]
+        self.metrics = MetricsRelay(self)
 
     def begin(self, adapter: Any) -> None:
         """Show the adapter to the default observers, and start what runs without traffic."""
@@ -100,6 +107,7 @@ class Chain(Generic[T]):
             total_timeout=self.options["total_timeout"],
             retry_interval=self.options["retry_interval"],
             jitter=_clock.jitter,
+            is_urgent=self.timing.is_urgent(),
         )
 
     @property
@@ -135,7 +143,16 @@ class Chain(Generic[T]):
     @property
     def last_member(self) -> Member[T]:
         """The provider that most recently served (the primary before any request)."""
-        return self.members[self.health.last_served]
+        return self.members[self._last_heard or 0]
+
+    @property
+    def being_probed(self) -> Collection[int]:
+        """Who is being asked something beside the traffic."""
+        return self._prober.out
+
+    def scout(self, provider: int) -> None:
+        """Learn how fast a provider is that may be needed soon."""
+        self._prober.scout(provider)
 
     def record(self, permit: Permit, outcome: Outcome, report: AttemptReport | None = None) -> None:
         """Take an outcome into account and tell the subscribers what it changed."""
@@ -167,9 +184,29 @@ class Chain(Generic[T]):
         report = None
         if outcome.status is Status.FAILURE:
             report = self.last_failures[permit.provider] = attempt.report()
+        elif outcome.status is Status.SUCCESS:
+            report = self.timing.was_slow(attempt, permit)
+            if report is not None and permit.is_probe:
+                outcome = _SLOW
+                self.last_failures[permit.provider] = report
         if outcome.status is not Status.CANCELLED:
-            self.events.probed(attempt.member, attempt.duration, report)
+            self.events.probed(attempt, report)
         self._changed(self.health.record_probe(permit, outcome, _clock.now()), report)
+        self.timing.review()
+
+    def fail_probe(self, permit: Permit, report: AttemptReport) -> None:
+        """Send a provider away again whose test was a request that it served too slowly."""
+        self.last_failures[permit.provider] = report
+        circuit = self.health.circuit(permit.provider)
+        self._changed(circuit.record(permit, _SLOW, _clock.now()), report)
+
+    def demote(self, provider: int, report: AttemptReport, request: Request | None) -> None:
+        """Leave a provider that serves too slowly; what it is at is not cut off."""
+        now = _clock.now()
+        self.last_failures[provider] = report
+        self._changed(self.health.demote(provider, now), report)
+        request_id = "" if request is None else request.id
+        self.failed_over(request_id, report, provider, self.health.first(now), attempt=0)
 
     def probe_began(self, permit: Permit) -> None:
         """Tell the subscribers that the provider is being probed."""
@@ -210,7 +247,8 @@ class Chain(Generic[T]):
             self.reasons.pop(change.provider, None)
         elif reason:
             self.reasons[change.provider] = reason
-        self.events.health_changed(member, change, report, reason)
+        pace = self.health.pace(change.provider)
+        self.events.health_changed(member, change, report, reason, pace)
         if change.after is State.COOLING_DOWN:
             self._prober.schedule(change.provider)
         self._tell_reordered()
@@ -234,6 +272,12 @@ class Chain(Generic[T]):
 
     def served(self, attempt: Attempt[Any], request: Request) -> None:
         """Take note that a provider gave useful output, and whether traffic moved by it."""
+        self._last_heard = attempt.member.index
+        if not attempt.is_hedge:  # else the next request goes where this one was to go
+            self._follow(attempt, request)
+        self.timing.first_output(attempt, request)
+
+    def _follow(self, attempt: Attempt[Any], request: Request) -> None:
         member: Member[T] = attempt.member
         before = self.health.last_served
         if member.index == before:
@@ -280,56 +324,14 @@ class Chain(Generic[T]):
         # set first: whatever runs during the waits below must not start anything new
         self._closing.set()
         self._prober.close()
-        for member in self.members:
-            member.instance.off("metrics_collected", self._on_metrics)  # type: ignore[attr-defined]
+        self.timing.close()
+        self.metrics.close()
         try:
             await self.tasks.close(patience=_CLOSE_PATIENCE_SEC)
         finally:
             for member in self.members:
                 if member.is_wrapped:
                     await member.instance.aclose()  # type: ignore[attr-defined]
-
-    def _forward_metrics(self, metrics: Any) -> None:
-        innermost = attempt = current_attempt.get()
-        while attempt is not None and attempt.tasks is not self.tasks:
-            attempt = attempt.outer
-        if attempt is None:
-            # by somebody's own use of the provider; what another adapter used, that one reports
-            if innermost is None:
-                self.events.emit("metrics_collected", metrics)
-        elif attempt.is_probe:
-            self.probe_usage[attempt.member.index] += usage_of(metrics)
-        elif attempt.was_in_vain:
-            return  # not part of what the session used
-        elif attempt.is_open_question:
-            attempt.metrics.append(metrics)
-        else:
-            self.events.emit("metrics_collected", metrics)
-
-    def settle_metrics(self, attempt: Attempt[Any]) -> None:
-        """Emit what was held back while it was open whether the attempt would be in vain."""
-        held, attempt.metrics = attempt.metrics, []
-        if not attempt.was_in_vain:
-            for metrics in held:
-                self.events.emit("metrics_collected", metrics)
-
-
-def _health_policy(options: Mapping[str, Any]) -> HealthPolicy:
-    return HealthPolicy(
-        base=options["temporary_disable_sec"],
-        cap=max(options["max_disable_sec"], options["temporary_disable_sec"]),
-        give_up_after=options["permanent_disable_after_attempts"],
-        shares=tuple(options["reintroduction"]),
-        successes=options["probation_successes"],
-    )
-
-
-def _order_policy(options: Mapping[str, Any], members: Sequence[Member[Any]]) -> OrderPolicy:
-    return OrderPolicy(
-        live_probes=tuple(member.probe == "live" for member in members),
-        sticky=options["sticky"],
-        min_dwell=options["min_dwell_sec"],
-    )
 
 
 def _to_prewarm(options: Mapping[str, Any], members: list[Member[T]]) -> list[Member[T]]:

@@ -97,6 +97,7 @@ class Controls(Generic[T]):
 
 def _health_of(chain: Chain[Any], member: Member[Any]) -> ServiceHealth:
     circuit, tally = chain.health.circuit(member.index), chain.health.tally(member.index)
+    pace = chain.health.pace(member.index)
     failure = chain.last_failures.get(member.index)
     now = _clock.now_anywhere()
     resting = circuit.state is State.COOLING_DOWN
@@ -115,9 +116,13 @@ def _health_of(chain: Chain[Any], member: Member[Any]) -> ServiceHealth:
         successes=tally.successes,
         failures={kind.value: count for kind, count in tally.failures.items()},
         cancelled=tally.cancelled,
-        latency_p50=tally.percentile(50),
-        latency_p95=tally.percentile(95),
+        overtaken=tally.overtaken,
+        hedges=tally.hedges,
+        slow=pace.slow_outputs,
+        latency_p50=pace.percentile(50),
+        latency_p95=pace.percentile(95),
+        latency_p99=pace.percentile(99),
         share=chain.health.share(member.index),
         probes=tally.probes,
-        probe_usage=chain.probe_usage[member.index],
+        probe_usage=chain.metrics.probe_usage[member.index],
     )

@@ -15,6 +15,7 @@ from livekit.agents.tts import TTSError
 
 from ..core.circuit import Change
 from ..core.flapping import WINDOW_SEC
+from ..core.latency import Pace
 from ..errors import AllProvidersFailedError, AttemptReport
 from ..events import (
     Component,
@@ -22,6 +23,7 @@ from ..events import (
     FailoverEvent,
     FlappingEvent,
     HealthChangedEvent,
+    HedgedEvent,
     LLMAvailabilityChangedEvent,
     OutputLostEvent,
     ProbedEvent,
@@ -32,6 +34,7 @@ from ..events import (
 from ..log import logger
 from ..provider import Member
 from . import _clock
+from ._attempt import Attempt
 from ._tasks import TaskHolder
 
 _ERROR_EVENT: Mapping[Component, Any] = {"llm": LLMError, "stt": STTError, "tts": TTSError}
@@ -132,7 +135,12 @@ class Emitter:
         self.emit("output_lost", event)
 
     def health_changed(
-        self, member: Member[Any], change: Change, report: AttemptReport | None, reason: str
+        self,
+        member: Member[Any],
+        change: Change,
+        report: AttemptReport | None,
+        reason: str,
+        pace: Pace,
     ) -> None:
         event = HealthChangedEvent(
             component=self._component,
@@ -144,6 +152,10 @@ class Emitter:
             down_for=change.down_for,
             rest=change.rest,
             error=report.error if report else None,
+            latency=report.latency if report else None,
+            latency_p50=pace.percentile(50),
+            latency_p95=pace.percentile(95),
+            latency_p99=pace.percentile(99),
             timestamp=_clock.wall(),
         )
         self._queue.append(("health_changed", event))
@@ -166,17 +178,38 @@ class Emitter:
         )
         return f"{self._component}_availability_changed", event
 
-    def probed(self, member: Member[Any], elapsed: float, report: AttemptReport | None) -> None:
+    def probed(self, attempt: Attempt[Any], report: AttemptReport | None) -> None:
         event = ProbedEvent(
             component=self._component,
-            provider=member.name,
+            provider=attempt.member.name,
             good=report is None,
             reason=report.reason if report else "",
-            elapsed=elapsed,
+            elapsed=attempt.duration,
+            latency=attempt.latency,
             error=report.error if report else None,
             timestamp=_clock.wall(),
         )
         self.emit("probed", event)
+
+    def hedged(
+        self,
+        request_id: str,
+        first: Attempt[Any],
+        hedge: Attempt[Any],
+        winner: Attempt[Any],
+    ) -> None:
+        since = first.started_at if first.owed_since is None else first.owed_since
+        event = HedgedEvent(
+            component=self._component,
+            request_id=request_id,
+            provider=first.member.name,
+            hedge=hedge.member.name,
+            winner=winner.member.name,
+            hedged_after=hedge.started_at - since,
+            elapsed=_clock.now() - since,
+            timestamp=_clock.wall(),
+        )
+        self.emit("hedged", event)
 
     def flapping(self, failovers: int) -> None:
         event = FlappingEvent(self._component, failovers, WINDOW_SEC, _clock.wall())

@@ -23,7 +23,6 @@ from ._oneshot import OneShot
 _CONNECTED_AFTER = 2.0
 _CONNECTED_AFTER_SEC = 10.0  # for those without a deadline
 
-
 # Nothing was heard of it for so long: it was idle. Servers recycle connections after minutes.
 _IDLE_SEC = 30.0
 
@@ -76,12 +75,19 @@ class ListenAttempt(Attempt[SpeechEvent]):
         self._untaken: object | None = None  # the oldest input lying there at the last look
         self._untaken_since = 0.0
         self._test_ends: asyncio.TimerHandle | None = None
+        self.sample_sec: float | None = None  # of a probe: the length of what it is to hear
         self.is_settled = False  # every word it gave was counted as a request served
 
     @property
     def latency(self) -> float | None:
-        """None: how long after a word its text may come is not for a stream to say."""
-        return None
+        """Of a probe, how much longer than the sample it took to hear it; else ``None``.
+
+        How long after a word its text may come is not for a stream to say. And a recogniser has
+        to hear as fast as people speak, not faster, so a sample may take its own length.
+        """
+        if self.sample_sec is None or self._latency is None:
+            return None
+        return max(0.0, self._latency - self.sample_sec)
 
     @property
     def nothing_to_count(self) -> bool:
@@ -154,9 +160,11 @@ class ListenAttempt(Attempt[SpeechEvent]):
     def _limit_test(self, listener: Listener) -> None:
         if self.permit.is_probe and self._test_ends is None:
             # a caller may say nothing for minutes, and no other could test it meanwhile
-            self._test_ends = self._loop.call_later(
-                self._connected_after, listener.stood_the_test, self
-            )
+            self._test_ends = self._loop.call_later(self._connected_after, self._stand, listener)
+
+    def _stand(self, listener: Listener) -> None:
+        self._test_ends = None  # should it not be over yet, it begins anew with the next audio
+        listener.stood_the_test(self)
 
     def _due(self) -> float | None:
         due = super()._due()
@@ -267,6 +275,8 @@ def _hear_sample(
         ears.end_input()
 
     attempt = kind(given, open_stream, None, prime)
+    if kind is ListenAttempt:
+        attempt.sample_sec = sum(frame.duration for frame in sample)
     return attempt
 
 

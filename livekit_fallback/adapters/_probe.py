@@ -57,7 +57,7 @@ class Prober:
         self._check_timer: asyncio.TimerHandle | None = None
         self._watching_since = 0.0
         self._checked_at: dict[int, float] = {}
-        self._out: set[int] = set()  # being probed
+        self.out: set[int] = set()  # being probed
         self._waiting: set[int] = set()  # due, but there was no request since the last probe
         self._replay: MakeProbe | None = None
         self._requests = 0
@@ -93,6 +93,11 @@ class Prober:
         self._cancel_timer(provider)
         loop = asyncio.get_running_loop()
         self._timers[provider] = loop.call_at(when, self._start_if_asked_for, provider)
+
+    def scout(self, provider: int) -> None:
+        """Ask a provider something now, healthy or not, where that is its way to be probed."""
+        if self._chain.members[provider].probe in ("ping", "replay") and not self._chain.closed:
+            self._check_up(provider)
 
     def close(self) -> None:
         """Forget all timers. Probes in flight are tasks of the chain, which cancels them."""
@@ -141,13 +146,13 @@ class Prober:
             self._start(provider, None)
 
     def _start(self, provider: int, permit: Permit | None) -> bool:
-        if provider in self._out:
+        if provider in self.out:
             return False
         permit = permit or self._chain.health.circuit(provider).probe_permit(_clock.now())
         if permit is None:
             return False  # back already, resting, or disabled
         self._requests_at_probe[provider] = self._requests
-        self._out.add(provider)
+        self.out.add(provider)
         if permit.is_probe:
             self._chain.probe_began(permit)
         name = f"fallback probe of {self._chain.members[provider].name}"
@@ -163,7 +168,7 @@ class Prober:
             if attempt is not None:
                 outcome = await attempt.run()
         finally:
-            self._out.discard(permit.provider)
+            self.out.discard(permit.provider)
             self._chain.record_probe(permit, outcome, attempt)
             if outcome.status is Status.CANCELLED and permit.is_probe:
                 self._waiting.add(permit.provider)
@@ -195,6 +200,7 @@ class Prober:
             tasks=self._chain.tasks,
             first_output_due=lambda now: now + timeout,
             served=lambda _: None,
+            owed=self._chain.timing.owed,
             is_probe=True,
         )
 
@@ -209,6 +215,11 @@ class CallAttempt(Attempt[Any]):
 
     def __init__(self, given: Assignment, ask: Callable[[Any], Any]) -> None:
         super().__init__(given, partial(self._open, ask))
+
+    @property
+    def latency(self) -> float | None:
+        """None: how long the user's own check takes says nothing of the provider's output."""
+        return None
 
     def _open(self, ask: Callable[[Any], Any]) -> OneShot[Any]:
         self.owe()

@@ -12,19 +12,20 @@ from typing import Any, NoReturn
 
 from livekit.agents.utils import shortuuid
 
-from ..core.outcome import CANCELLED, FailureKind, Outcome, Status
+from ..core.hedging import HedgeDelay
+from ..core.outcome import CANCELLED, OVERTAKEN, SERVED, FailureKind, Outcome, Status
 from ..core.walk import Try, Wait
 from ..errors import AdapterClosedError, AllProvidersFailedError, AttemptReport
 from . import _clock
 from ._assignment import Assignment
 from ._attempt import Attempt
 from ._chain import Chain
+from ._race import Entrant, Race
+from ._tasks import TaskHolder
 from ._verdicts import Failed, Verdicts, as_requests_fault
 
 # More than any budget allows for. Without a budget the newest are kept.
 _MAX_REPORTS = 200
-
-_SERVED = Outcome(Status.SUCCESS)
 
 MakeAttempt = Callable[[Assignment], Attempt[Any]]
 
@@ -36,6 +37,7 @@ class Request:
         chain: The adapter's providers and their health.
         make_attempt: Makes the component's attempt for an assignment.
         served: Called at the first useful output of each attempt.
+        may_hedge: Whether a second provider may be asked for the same, where options say so.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Request:
         make_attempt: MakeAttempt,
         *,
         served: Callable[[Attempt[Any]], None] | None = None,
+        may_hedge: bool = True,
     ) -> None:
         self._chain = chain
         self._make_attempt = make_attempt
@@ -56,6 +59,17 @@ class Request:
         # the attempt that failed, while the next is not yet asked
         self._moving_from: tuple[int, AttemptReport] | None = None
         self._verdicts = Verdicts(chain)
+        self._may_hedge = may_hedge and chain.is_hedging
+
+    @property
+    def tasks(self) -> TaskHolder:
+        """Of the adapter."""
+        return self._chain.tasks
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the adapter was closed: nobody is asked any more."""
+        return self._chain.closed
 
     @cached_property
     def id(self) -> str:
@@ -76,6 +90,8 @@ class Request:
             Exception: A provider's own error, when it broke off after the commit point and
                 starting over would repeat what the caller has heard.
         """
+        if self._may_hedge:
+            self._chain.hedges.earn()
         try:
             while not self._chain.closed:
                 step = self._walk.next(_clock.now())
@@ -95,24 +111,23 @@ class Request:
         if step.permit.is_probe:
             self._chain.probe_began(step.permit)
         moving_from = self._moving_from
-        self._announce(step)
+        self.announce(step)
         if self._chain.health.circuit(step.provider).is_barred:
             # by somebody who was told just now
             self._chain.release(step.permit)
             self._moving_from = moving_from
             return None
-        attempt = self._make_attempt(self._assign(step))
+        delay = self._chain.members[step.provider].hedge_delay if self._may_hedge else None
         try:
-            outcome = await attempt.run()
+            if delay is None:
+                entrant, outcome = await self._run_alone(step)
+            else:
+                entrant, outcome = await Race(self, delay).run(step)
         except asyncio.CancelledError:
-            # whoever interrupts an answer has heard that the provider is well
-            served = Outcome(Status.SUCCESS, attempt.latency) if attempt.committed else CANCELLED
-            self._conclude(attempt, served)
             if self._chain.closed and not _is_cancelled():
                 raise AdapterClosedError(self._chain.component) from None
             raise
-        finally:
-            self._chain.settle_metrics(attempt)
+        attempt = entrant.attempt
         if outcome.status is Status.SUCCESS:
             self._conclude(attempt, outcome)
             if not attempt.unfinished:
@@ -120,8 +135,28 @@ class Request:
             self._walk.hand_over()
             self._reports.clear()
         else:
-            self._failed(step, attempt, outcome)
+            self.failed(entrant.step, attempt, outcome)
         return None
+
+    async def _run_alone(self, step: Try) -> tuple[Entrant, Outcome]:
+        attempt = self.new_attempt(step, owed=self.owed, served=self.served)
+        try:
+            return Entrant(step, attempt), await attempt.run()
+        except asyncio.CancelledError:
+            self.interrupted(attempt)
+            raise
+        finally:
+            self.settle(attempt)
+
+    def interrupted(self, attempt: Attempt[Any]) -> None:
+        """Take note that the caller, or the end of the adapter, has ended an attempt."""
+        self._chain.timing.cut_off(attempt, self)
+        # whoever interrupts an answer has heard that the provider is well
+        self._conclude(attempt, SERVED if attempt.committed else CANCELLED)
+
+    def settle(self, attempt: Attempt[Any]) -> None:
+        """Pass on an attempt's metrics that were held back, now that it is over."""
+        self._chain.metrics.settle(attempt)
 
     def _conclude(self, attempt: Attempt[Any], outcome: Outcome) -> None:
         if attempt.nothing_to_count:
@@ -130,9 +165,42 @@ class Request:
             # who was asked for nothing, such as a caller's silence, has shown nothing either
             self._chain.record(attempt.permit, outcome if attempt.committed else CANCELLED)
 
+    def next_hedge(self, running: list[int]) -> Try | None:
+        """Return whom to ask as well while those are silent, if the budget allows for it."""
+        chain = self._chain
+        if chain.hedges.is_spent:
+            return None
+        step = self._walk.hedge(_clock.now(), [*running, *chain.stateful])
+        if step is not None:
+            chain.hedges.spend()
+            chain.health.tally(step.provider).hedges += 1
+        return step
+
+    def hedge_delay(self, provider: int, delay: HedgeDelay) -> float | None:
+        """Return for how long a provider may be silent alone; ``None``: not known yet."""
+        if delay.percentile is None:
+            return delay.seconds
+        return self._chain.health.pace(provider).hedge_delay(delay.percentile)
+
+    def overtaken(self, attempt: Attempt[Any], *, is_first: bool) -> None:
+        """Take note that another attempt at this request was faster.
+
+        Args:
+            attempt: The loser.
+            is_first: Whether it was asked before the winner, and so was slow.
+        """
+        self._chain.timing.cut_off(attempt, self, was_overtaken=is_first)
+        self._chain.record(attempt.permit, OVERTAKEN)
+
+    def tell_hedged(
+        self, first: Attempt[Any], hedge: Attempt[Any], *, winner: Attempt[Any]
+    ) -> None:
+        """Tell the subscribers how a race of two attempts ended."""
+        self._chain.events.hedged(self.id, first, hedge, winner)
+
     def renew(self, attempt: Attempt[Any]) -> None:
         """Record that a provider has served and goes on serving: what follows is new evidence."""
-        self._chain.record(attempt.permit, _SERVED)
+        self._chain.record(attempt.permit, SERVED)
         attempt.permit = self._chain.health.renew(attempt.member.index)
         self._walk.restart()
         self._reports.clear()
@@ -146,29 +214,50 @@ class Request:
         """Whether what comes next had better go to another provider than the one at work."""
         return self._walk.would_leave(attempt.member.index, _clock.now())
 
-    def _assign(self, step: Try) -> Assignment:
-        return Assignment(
+    def new_attempt(
+        self,
+        step: Try,
+        *,
+        owed: Callable[[float, float | None], None],
+        served: Callable[[Attempt[Any]], None],
+    ) -> Attempt[Any]:
+        """Return an attempt at this request; it calls back when it owes, and when it serves."""
+        given = Assignment(
             member=self._chain.members[step.provider],
             permit=step.permit,
             tasks=self._chain.tasks,
             first_output_due=partial(self._walk.first_output_due, step),
-            served=self._served,
+            served=served,
+            owed=owed,
         )
+        return self._make_attempt(given)
 
-    def _served(self, attempt: Attempt[Any]) -> None:
+    def owed(self, since: float, due: float | None) -> None:
+        """Take note that a provider owes output from now on."""
+        self._chain.timing.owed(since, due)
+
+    def served(self, attempt: Attempt[Any]) -> None:
+        """Take note of the first useful output of an attempt, before it is handed over."""
         self._verdicts.make_good()
         self._verdicts.settle()
         self._chain.served(attempt, self)
         if self._also_served is not None:
             self._also_served(attempt)
 
-    def _failed(self, step: Try, attempt: Attempt[Any], outcome: Outcome) -> None:
+    def failed(self, step: Try, attempt: Attempt[Any], outcome: Outcome) -> None:
+        """Take a failure into account.
+
+        Raises:
+            Exception: The provider's error, where nobody else is to be asked.
+        """
         report, failure = attempt.report(), outcome.failure
         assert failure is not None
         if attempt.ended_in_silence and not failure.timed_out:
             self._chain.release(attempt.permit)
             self._walk.restart()
             return
+        if failure.timed_out:
+            self._chain.timing.cut_off(attempt, self)
         if attempt.has_served:
             self._reports.clear()  # what failed before it served is another story
         if not self._reports:
@@ -176,6 +265,7 @@ class Request:
         self._reports.append(report)
         is_final = not self._chain.should_fail_over(report)
         if is_final:
+            self._verdicts.make_good()
             blamed = replace(report, kind=FailureKind.REQUEST)
             self._chain.record(attempt.permit, as_requests_fault(outcome), blamed)
             self._end_with(attempt, report)
@@ -196,6 +286,12 @@ class Request:
             self._broke_off = report
         self._moving_from = step.provider, report
 
+    def stay(self) -> None:
+        """Do not move on from the attempt that has just failed: another is still running."""
+        if self._moving_from is not None:
+            self._chain.events.error(self._moving_from[1].error, recoverable=True)
+            self._moving_from = None
+
     def _end_with(self, attempt: Attempt[Any], report: AttemptReport) -> NoReturn:
         if attempt.broke_off:
             self._chain.events.output_lost(
@@ -204,7 +300,8 @@ class Request:
         self._chain.events.error(report.error, recoverable=True)
         raise report.error
 
-    def _announce(self, step: Try) -> None:
+    def announce(self, step: Try) -> None:
+        """Tell the subscribers that the request has moved on to this step, if it has."""
         moving_from, self._moving_from = self._moving_from, None
         if moving_from is None:
             return

@@ -6,6 +6,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from ._stalls import STALL_SEC
+
+# An answer that lies in the socket is through in a few turns of the loop, whatever held it up.
+_MAX_GRACE_SEC = 1.0
+
 
 class Watch:
     """Calls back once when a deadline has passed that may move all the time.
@@ -13,18 +18,22 @@ class Watch:
     Outputs come every few milliseconds and each moves the deadline. So the watch is not told:
     it asks when its timer fires, and goes back to sleep if the deadline has moved.
 
+    Once, the time for which the event loop was blocked past the deadline is granted on top: what
+    came meanwhile has not been read yet, and is not late by any fault of its sender.
+
     Args:
         due: Returns the deadline as of now (monotonic seconds); ``None`` while nothing is owed.
         expired: Called once when the deadline has passed; the watch is stopped before.
     """
 
-    __slots__ = ("_due", "_expired", "_loop", "_timer")
+    __slots__ = ("_due", "_expired", "_graced", "_loop", "_timer")
 
     def __init__(self, due: Callable[[], float | None], expired: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._due = due
         self._expired = expired
         self._timer: asyncio.TimerHandle | None = None
+        self._graced = False
 
     def look(self) -> None:
         """Look at the deadline: needed when it has come nearer, or when there is one again."""
@@ -32,7 +41,7 @@ class Watch:
         if due is None or (self._timer is not None and self._timer.when() <= due):
             return
         self.stop()
-        self._timer = self._loop.call_at(due, self._fire)
+        self._timer = self._loop.call_at(max(due, self._loop.time()), self._fire)
 
     def stop(self) -> None:
         """Go to sleep until the next :meth:`look`. Idempotent."""
@@ -41,11 +50,16 @@ class Watch:
             self._timer = None
 
     def _fire(self) -> None:
-        self._timer = None
+        timer, self._timer = self._timer, None
         due = self._due()
-        if due is None:
+        if due is None or timer is None:
             return
-        if due > self._loop.time():
+        now = self._loop.time()
+        late = now - timer.when()
+        if due <= now and late > STALL_SEC and not self._graced:
+            self._graced = True
+            due = now + min(late, _MAX_GRACE_SEC)
+        if due > now:
             self._timer = self._loop.call_at(due, self._fire)
             return
         self._expired()

@@ -22,10 +22,11 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from opentelemetry import trace
 from typing_extensions import Unpack
 
+from .._validation import resolved
 from ..core.endmark import EndMark
 from ..errors import EndedEarlyError, NoOutputError
 from ..events import EventName
-from ..options import LLM_DEFAULTS, LLMOptions, resolved
+from ..options import LLM_DEFAULTS, LLMOptions
 from ..provider import Provider, member_of, named_providers
 from ._assignment import Assignment
 from ._attempt import Attempt
@@ -213,6 +214,8 @@ class ChatAttempt(Attempt[ChatChunk]):
         if calls:
             self._tool_called = True
             self._extras.learn(self._vendor, *(call.extra for call in calls))
+            # plugins hand over a tool call when it is complete: its first token came before that
+            self.is_blurred = self.is_blurred or not self.committed
         elif not self.committed and not text.strip():
             self._held.append(chunk)
             return

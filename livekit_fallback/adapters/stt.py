@@ -4,62 +4,47 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
-from livekit import rtc
-from livekit.agents import NOT_GIVEN, APIConnectOptions, NotGivenOr
+from livekit.agents import (
+    NOT_GIVEN,
+    AgentSession,
+    APIConnectOptions,
+    ConversationItemAddedEvent,
+    NotGivenOr,
+    UserStateChangedEvent,
+)
+from livekit.agents.llm import ChatMessage
 from livekit.agents.stt import (
     STT,
     RecognizeStream,
     SpeechEvent,
-    SpeechEventType,
     STTCapabilities,
 )
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.utils import AudioBuffer
 from livekit.agents.vad import VAD
-from pydantic import BaseModel
 from typing_extensions import Unpack
 
-from ..core.speech import Mark, Utterance
+from .._validation import resolved
 from ..events import EventName
-from ..options import STT_DEFAULTS, STTOptions, resolved
+from ..options import STT_DEFAULTS, STTOptions
 from ..provider import Member, Provider, member_of, named_providers
 from . import _clock
-from ._assignment import Assignment
 from ._base import ChainedAdapter
 from ._batch import BatchAdapter
 from ._capabilities import combined
 from ._chain import Chain
+from ._endpoint import Endpointing, bundled_detector
 from ._listen import (
-    ListenAttempt,
     RecognizeAttempt,
-    open_ears,
     ping_with,
-    probe_with,
     recognize_with,
-    text_of,
 )
-from ._outbox import OutboxStream
-from ._probe import MakeProbe
-from ._replay import ReplayBuffer
 from ._request import Request
-
-# A probe repeats the end of the last utterance: enough words to be sure of a transcript.
-_PROBE_SEC = 6.0
-
-# Long utterances are settled piece by piece, and the audio of a short piece may hold no word.
-_SHORTEST_PROBE_SEC = 1.0
-
-_MARK: Mapping[SpeechEventType, Mark] = {
-    SpeechEventType.START_OF_SPEECH: Mark.START,
-    SpeechEventType.INTERIM_TRANSCRIPT: Mark.INTERIM,
-    SpeechEventType.PREFLIGHT_TRANSCRIPT: Mark.INTERIM,
-    SpeechEventType.FINAL_TRANSCRIPT: Mark.FINAL,
-    SpeechEventType.END_OF_SPEECH: Mark.END,
-}
+from ._speech import FallbackRecognizeStream
 
 
 class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] | EventName]):
@@ -69,7 +54,9 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
         stt: Providers in priority order: ``STT`` instances, or
             :class:`~livekit_fallback.Provider` entries with a name and own limits.
         vad: Voice activity detector for providers that cannot stream: they are wrapped with
-            LiveKit's ``StreamAdapter``, which recognises utterance by utterance.
+            LiveKit's ``StreamAdapter``, which recognises utterance by utterance. Also hears when
+            the caller stops, where that is needed (``latency_threshold_ms``, ``turn_budget``);
+            by default the one that livekit-agents bundles does, unless :meth:`attach` was called.
         options: The keywords below as a mapping; keywords win.
         **keywords: See :class:`~livekit_fallback.options.STTOptions`.
 
@@ -99,6 +86,11 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
         super().__init__(capabilities=combined(members))
         self._replay_buffer_sec = opts["replay_buffer_sec"]
         self._adopt(Chain(self, "stt", members, opts, ping_with))
+        self._has_own_vad = vad is not None
+        self._detector: VAD | None = None
+        if self._chain.timing.has_thresholds or self._chain.timing.turn is not None:
+            self._detector = vad or bundled_detector()
+        self._session: AgentSession[Any] | None = None
 
     @property
     def capabilities(self) -> STTCapabilities:
@@ -119,7 +111,14 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
             RuntimeError: The adapter has been closed.
         """
         self._chain.check_open()
-        return FallbackRecognizeStream(self, language, conn_options)
+        return FallbackRecognizeStream(
+            self,
+            conn_options,
+            self._chain,
+            language,
+            replay_buffer_sec=self._replay_buffer_sec,
+            endpointing=self._new_endpointing(),
+        )
 
     async def recognize(
         self,
@@ -157,6 +156,59 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
         """Prewarm the primary, and the backups that ``warm_backups`` says. Nobody twice."""
         self._chain.prewarm()
 
+    def attach(self, session: AgentSession[Any]) -> None:
+        """Time streaming recognisers by what a session reports, not by a detector of our own.
+
+        Saves the detector's processor time (under 1 % of a core per stream), for less: the
+        session reports an utterance at the end of the turn, and with ``turn_detection="stt"`` it
+        reports no delay at all. Call it before ``session.start()``. A ``vad=`` passed to the
+        adapter stays in use, and the session's reports are then left aside.
+
+        Raises:
+            ValueError: ``session`` is no ``AgentSession``.
+        """
+        if not isinstance(session, AgentSession):
+            raise ValueError(f"session={session!r}: must be an AgentSession")
+        self._detach()
+        self._session = session
+        if not self._has_own_vad:
+            self._detector = None
+        session.on("conversation_item_added", self._hear_report)
+        session.on("user_state_changed", self._hear_state)
+
+    async def aclose(self) -> None:
+        """Stop all streams, recognitions and probes. Idempotent."""
+        self._detach()
+        await super().aclose()
+
+    def _detach(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.off("conversation_item_added", self._hear_report)
+            session.off("user_state_changed", self._hear_state)
+
+    def _hear_report(self, event: ConversationItemAddedEvent) -> None:
+        item = event.item
+        if self._detector is not None or not isinstance(item, ChatMessage) or item.role != "user":
+            return
+        delay = item.metrics.get("transcription_delay", 0.0)
+        if delay > 0.0:
+            self._chain.timing.heard(self._chain.last_member, delay)
+
+    def _hear_state(self, event: UserStateChangedEvent) -> None:
+        turn = self._chain.timing.turn
+        if self._detector is not None or turn is None:
+            return
+        if event.new_state == "speaking":
+            turn.speech_began()
+        elif event.old_state == "speaking":
+            turn.speech_ended(_clock.now())
+
+    def _new_endpointing(self) -> Endpointing | None:
+        if self._detector is None:
+            return None
+        return Endpointing(self._detector, self._chain.tasks, self._chain.timing)
+
     def _update_session_keyterms(self, keyterms: list[str]) -> None:
         for member in self._chain.members:
             if member.instance.capabilities.keyterms:
@@ -166,175 +218,6 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
         for member in self._chain.members:
             if member.instance.capabilities.chat_context:
                 member.instance._push_conversation_item(ev)
-
-
-class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
-    """One caller's speech: audio goes straight to the recogniser at work, and is kept.
-
-    Audio since the last final transcript is given to the next provider when one fails. While no
-    provider can be reached it is kept for the one that will be.
-    """
-
-    def __init__(
-        self, stt: FallbackSTT, language: NotGivenOr[str], conn_options: APIConnectOptions
-    ) -> None:
-        super().__init__(stt=stt, conn_options=conn_options)
-        self._chain = stt._chain
-        self._language = language
-        self._kept = ReplayBuffer(stt._replay_buffer_sec)
-        self._utterance = Utterance()
-        self._attempt: ListenAttempt | None = None
-        self._request: Request | None = None
-        self._read_from_outbox(self._task)
-
-    @property
-    def context(self) -> BaseModel | None:
-        """What the recogniser at work knows about the speaker."""
-        ears = self._ears
-        return self._context if ears is None else ears.context
-
-    @context.setter
-    def context(self, value: BaseModel | None) -> None:
-        self._context = value
-
-    @property
-    def _ears(self) -> RecognizeStream | None:
-        return None if self._attempt is None else self._attempt.ears
-
-    @property
-    def input_ended(self) -> bool:
-        """Whether the session has said that no more audio comes."""
-        return self._input_ch.closed
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether nothing was said since the last words that were settled."""
-        return not self._utterance.is_open and self._kept.is_silent
-
-    def push_frame(self, frame: rtc.AudioFrame) -> None:
-        """Hand over the next frame; see :meth:`livekit.agents.stt.RecognizeStream.push_frame`."""
-        self._check_input_not_ended()
-        self._check_not_closed()
-        if self._pushed_sr != frame.sample_rate:
-            if self._pushed_sr:
-                raise ValueError("the sample rate of the input frames must be consistent")
-            self._pushed_sr = frame.sample_rate
-        self._kept.push(frame)
-        attempt = self._attempt
-        if attempt is None or attempt.ears is None:
-            return
-        if attempt.feed(attempt.ears.push_frame, frame):
-            self._kept.trim()
-
-    def flush(self) -> None:
-        """Mark the end of a segment."""
-        self._check_input_not_ended()
-        self._check_not_closed()
-        self._kept.mark_flush()
-        self._pass_on(lambda ears: ears.flush())
-
-    def end_input(self) -> None:
-        """Say that no more audio comes."""
-        self._check_input_not_ended()
-        self._check_not_closed()
-        self._input_ch.close()
-        self._pass_on(lambda ears: ears.end_input())
-
-    def _pass_on(self, give: Callable[[RecognizeStream], None]) -> None:
-        if self._ears is not None and self._attempt is not None:
-            self._attempt.feed(give, self._ears)
-
-    async def _main_task(self) -> None:
-        self._request = request = Request(self._chain, self._make_attempt)
-        self._chain.when_reordered.add(self._leave_if_at_rest)
-        try:
-            await request.run()
-        except Exception:
-            report = request.last_report
-            if report is not None and self._kept.seconds:
-                self._chain.events.output_lost(
-                    request.id, report, delivered=0.0, lost=self._kept.seconds
-                )
-            raise
-        finally:
-            self._chain.when_reordered.discard(self._leave_if_at_rest)
-            self._attempt = None
-            self._close_utterance()
-
-    def _make_attempt(self, given: Assignment) -> ListenAttempt:
-        self._attempt = None
-        if self._utterance.provider_changed():
-            self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
-        open_stream = partial(open_ears, self._language, given)
-        self._attempt = ListenAttempt(given, open_stream, self, prime=self._begin)
-        return self._attempt
-
-    def _begin(self, ears: RecognizeStream) -> None:
-        """Give a recogniser the audio that no final transcript has settled."""
-        # its first sample is the oldest one kept
-        heard_since = _clock.wall() - self.start_time - self._kept.seconds
-        ears.start_time_offset = self.start_time_offset + max(0.0, heard_since)
-        for frame in self._kept.content:
-            if frame is None:
-                ears.flush()
-            else:
-                ears.push_frame(frame)
-        if self.input_ended:
-            ears.end_input()
-        self._kept.trim()
-
-    def hear(self, attempt: ListenAttempt, event: SpeechEvent) -> None:
-        """Take an event of the recogniser at work, and hand it to the session."""
-        mark = _MARK.get(event.type)
-        if mark is None:
-            self._outbox.put(event)
-            return
-        forward, close = self._utterance.accept(mark)
-        if forward:
-            self._outbox.put(event)
-        if close:
-            self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
-        if mark is Mark.FINAL and text_of(event):
-            self._settle_words(attempt)
-        self._leave_if_at_rest()
-
-    def stood_the_test(self, attempt: ListenAttempt) -> None:
-        """End the test of a recogniser that has stood for long, though the caller said nothing."""
-        request = self._request if attempt is self._attempt else None
-        if request is None or not attempt.permit.is_probe:
-            return
-        if attempt.member.is_wrapped:
-            request.give_back(attempt)  # behind its wrapper it was asked nothing yet
-        elif self.is_silent:
-            request.renew(attempt)
-        else:
-            return  # somebody speaks, and nothing has come of it
-        attempt.is_settled = True
-
-    def _leave_if_at_rest(self) -> None:
-        """Go to a provider that is better by now, if no word is under way."""
-        attempt, request = self._attempt, self._request
-        if attempt is None or request is None or self.input_ended or not self._utterance.at_rest:
-            return
-        if request.would_leave(attempt):
-            attempt.hand_over()
-
-    def _settle_words(self, attempt: ListenAttempt) -> None:
-        sample: MakeProbe | None = None
-        if self._kept.seconds >= _SHORTEST_PROBE_SEC:
-            sample = partial(probe_with, self._kept.tail(_PROBE_SEC), self._language)
-        self._kept.clear()
-        self._chain.remember(sample)
-        if self._request is not None:
-            self._request.renew(attempt)
-            attempt.is_settled = True
-
-    def _close_utterance(self) -> None:
-        if self._utterance.close():
-            self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
-
-    def _end_input(self) -> None:
-        self._input_ch.close()
 
 
 def _member(

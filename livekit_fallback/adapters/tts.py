@@ -25,10 +25,11 @@ from livekit.agents.utils import shortuuid
 from opentelemetry import trace
 from typing_extensions import Unpack
 
+from .._validation import resolved
 from ..core.endmark import EndMark
 from ..core.script import Script
 from ..events import EventName
-from ..options import TTS_DEFAULTS, TTSOptions, resolved
+from ..options import TTS_DEFAULTS, TTSOptions
 from ..provider import Provider, member_of, named_providers
 from ._assignment import Assignment
 from ._base import ChainedAdapter, patient_options
@@ -246,8 +247,9 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
         # done with the first words, or when there will never be any
         self._first_text = asyncio.get_running_loop().create_future()
         self._flushed = False
-        self._attempt: VoiceAttempt | None = None
-        self._voice: SynthesizeStream | None = None  # of the attempt at work
+        # the attempts at work (two where one hedges the other), and their voices once those are
+        # open and have been given the text so far
+        self._speaking: dict[VoiceAttempt, SynthesizeStream | None] = {}
         self._read_from_outbox(self._task)
 
     def push_text(self, token: str) -> None:
@@ -280,11 +282,10 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
         self._pass_on(lambda voice: voice.end_input())
 
     def _pass_on(self, give: Callable[[SynthesizeStream], None]) -> None:
-        if self._attempt is None:
-            return
-        if self._voice is not None:
-            self._attempt.feed(give, self._voice)
-        self._attempt.owe_speakable()
+        for attempt, voice in tuple(self._speaking.items()):
+            if voice is not None:
+                attempt.feed(give, voice)
+            attempt.owe_speakable()
 
     def _end_input(self) -> None:
         self._input_ch.close()
@@ -299,7 +300,7 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
         try:
             attempt = await Request(chain, self._make_attempt).run()
         finally:
-            self._attempt = self._voice = None
+            self._speaking.clear()
         note_served(self._tts_request_span, attempt.member)
 
     def _make_attempt(self, given: Assignment) -> VoiceAttempt:
@@ -307,15 +308,17 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
             attempt.owe_speakable()  # before stream(), which may block or hang by itself
             return _open(given)
 
-        self._voice = None
-        self._attempt = attempt = self._adapter._attempt(
-            given, open_stream, self._script, self._hand_over, prime=self._begin
-        )
-        return attempt
+        def begin(voice: SynthesizeStream) -> None:
+            _recite(self._script, voice)
+            if attempt in self._speaking:
+                self._speaking[attempt] = voice
 
-    def _begin(self, voice: SynthesizeStream) -> None:
-        _recite(self._script, voice)
-        self._voice = voice
+        attempt = self._adapter._attempt(
+            given, open_stream, self._script, self._hand_over, prime=begin
+        )
+        at_work = {a: voice for a, voice in self._speaking.items() if not a.is_decided}
+        self._speaking = {**at_work, attempt: None}
+        return attempt
 
 
 def _open(given: Assignment) -> SynthesizeStream:

@@ -43,6 +43,7 @@ class Signal(Enum):
     """What can move a provider from one state to another."""
 
     FAILED = "failed"
+    TOO_SLOW = "too_slow"
     SERVED = "served"
     PROBE_STARTED = "probe_started"
     PROBE_GOOD = "probe_good"
@@ -58,6 +59,7 @@ class Signal(Enum):
 TRANSITIONS: dict[State, dict[Signal, State]] = {
     State.HEALTHY: {
         Signal.FAILED: State.COOLING_DOWN,
+        Signal.TOO_SLOW: State.COOLING_DOWN,
         Signal.DISABLED: State.DISABLED,
     },
     State.COOLING_DOWN: {
@@ -81,6 +83,7 @@ TRANSITIONS: dict[State, dict[Signal, State]] = {
     State.PROBATION: {
         Signal.PROVEN: State.HEALTHY,
         Signal.FAILED: State.COOLING_DOWN,
+        Signal.TOO_SLOW: State.COOLING_DOWN,
         Signal.GIVEN_UP: State.DISABLED,
         Signal.DISABLED: State.DISABLED,
         Signal.RESET: State.HEALTHY,
@@ -165,11 +168,17 @@ class Circuit:
         self._last_change: Change | None = None
         self._down_since = 0.0  # when the provider last stopped being usable
         self._by_hand = False  # disabled by somebody, not by its failures
+        self._is_demoted = False  # not usable because it was too slow, not because it failed
 
     @property
     def state(self) -> State:
         """Health, as of the last outcome."""
         return self._state
+
+    @property
+    def generation(self) -> int:
+        """Changes whenever the provider stops being usable, or is usable again."""
+        return self._generation
 
     @property
     def since(self) -> float | None:
@@ -195,6 +204,11 @@ class Circuit:
     def is_barred(self) -> bool:
         """Whether somebody disabled it: it is not even asked when nobody else is left."""
         return self._state is State.DISABLED and self._by_hand
+
+    @property
+    def is_demoted(self) -> bool:
+        """Whether it is not usable because it was too slow."""
+        return self._is_demoted and not self._state.is_usable
 
     @property
     def share(self) -> float:
@@ -227,8 +241,7 @@ class Circuit:
         """Take an outcome into account.
 
         Returns:
-            The change it caused, or ``None``: the permit was of an older generation, or the
-            outcome moved nothing.
+            The change it caused; ``None`` if it was of an older generation, or moved nothing.
         """
         if not self.is_current(permit) or self._state is State.DISABLED:
             return None
@@ -241,6 +254,10 @@ class Circuit:
         if not self._state.is_usable or permit.number <= self._newest_success:
             return None
         return self._fall(Signal.FAILED, outcome.failure, now)
+
+    def demote(self, failure: Failure, now: float) -> Change:
+        """Take a usable provider out of the traffic because it is too slow."""
+        return self._fall(Signal.TOO_SLOW, failure, now)
 
     def disable(self, now: float) -> Change | None:
         """Send no more requests until :meth:`enable` or :meth:`reset`; ``None`` if so already."""
@@ -317,6 +334,7 @@ class Circuit:
             self._failed_recoveries = 0  # whoever enables it has a reason to
         if before.is_usable and not after.is_usable:
             self._down_since = now
+            self._is_demoted = signal is Signal.TOO_SLOW
         down_for = 0.0 if before.is_usable else now - self._down_since
         self._last_change = Change(self._provider, before, after, down_for, rest)
         return self._last_change

@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import inf
 
 from .circuit import Change, Circuit, HealthPolicy, Permit, State
-from .outcome import CANCELLED, Outcome, Status
+from .latency import LatencyPolicy, Pace, Sample
+from .outcome import CANCELLED, TOO_SLOW, Outcome, Status
 from .tally import Tally
 
 NOBODY: frozenset[int] = frozenset()
 
 # How many of the newest requests served say what share of the traffic each provider has.
 _SHARE_OF = 100
+
+# For how long a slow output is held against a provider that is not at work and cannot be probed.
+_BELIEVED_SEC = 60.0
 
 _SLACK = 1e-9  # of floating point
 
@@ -29,11 +33,13 @@ class OrderPolicy:
         sticky: Stay with the provider that served last while it is usable, even when one of
             higher priority has come back.
         min_dwell: Seconds to stay with it at least.
+        probed: Who can be probed beside the traffic; nobody by default.
     """
 
     live_probes: tuple[bool, ...]
     sticky: bool = False
     min_dwell: float = 0.0
+    probed: frozenset[int] = NOBODY
 
 
 class HealthBook:
@@ -43,6 +49,7 @@ class HealthBook:
         policies: One per provider.
         order: In which order to ask.
         jitter: Draws from [0, 1).
+        latency: When each is too slow; by default nobody ever is.
     """
 
     def __init__(
@@ -51,9 +58,11 @@ class HealthBook:
         order: OrderPolicy,
         *,
         jitter: Callable[[], float],
+        latency: Sequence[LatencyPolicy] = (),
     ) -> None:
         self._circuits = [Circuit(i, policy, jitter) for i, policy in enumerate(policies)]
         self._tallies = [Tally() for _ in policies]
+        self._paces = [Pace(policy) for policy in latency or [LatencyPolicy()] * len(policies)]
         self._order = order
         self.is_gradual = any(share < 1.0 for policy in policies for share in policy.shares)
         self._last_served = 0
@@ -69,6 +78,10 @@ class HealthBook:
     def tally(self, provider: int) -> Tally:
         """Return the counts of one provider."""
         return self._tallies[provider]
+
+    def pace(self, provider: int) -> Pace:
+        """Return how fast one provider is."""
+        return self._paces[provider]
 
     def share(self, provider: int) -> float:
         """Return what part of the newest requests a provider has served: 0 to 1."""
@@ -119,7 +132,9 @@ class HealthBook:
         self._credits[provider] -= 1.0
         return True
 
-    def order(self, now: float, held_back: frozenset[int] = NOBODY) -> list[int]:
+    def order(
+        self, now: float, held_back: frozenset[int] = NOBODY, *, is_urgent: bool = False
+    ) -> list[int]:
         """Return the providers in the order to ask them: the usable by priority, then the rest.
 
         The rest are asked only when nothing better is left, because an agent never refuses to
@@ -128,7 +143,8 @@ class HealthBook:
         """
         everyone = range(len(self._circuits))
         usable = [i for i in everyone if self.usable(i, now) and i not in held_back]
-        for favourite in (self._to_stay_with(now), self._preferred):
+        fastest = self._fastest(usable) if is_urgent else None
+        for favourite in (self._to_stay_with(now), self._preferred, fastest):
             if favourite in usable:
                 usable.remove(favourite)
                 usable.insert(0, favourite)
@@ -137,6 +153,12 @@ class HealthBook:
         rest = [i for i in everyone if i not in usable and not self._circuits[i].is_barred]
         rest.sort(key=lambda i: self._reluctance(i, now))
         return usable + rest
+
+    def _fastest(self, usable: Sequence[int]) -> int | None:
+        """Return the fastest, if it is known of the first how fast it is; else ``None``."""
+        typical = {i: self._paces[i].typical for i in usable}
+        known = {i: seconds for i, seconds in typical.items() if seconds is not None}
+        return min(known, key=known.__getitem__) if known and usable[0] in known else None
 
     def _to_stay_with(self, now: float) -> int | None:
         stays = self._order.sticky or now < self._switched_at + self._order.min_dwell
@@ -154,16 +176,19 @@ class HealthBook:
 
     def can_be_outranked(self, provider: int) -> bool:
         """Whether :meth:`outranks` can hold for anybody: it does not for a primary at work."""
-        is_out = self._circuits[provider].state is State.DISABLED
-        return is_out or provider > 0 or self._preferred is not None
+        return self._is_out(provider) or provider > 0 or self._preferred is not None
 
     def outranks(self, provider: int, other: int) -> bool:
         """Whether work that goes well at the other had better go to this one all the same."""
         if provider == other:
             return False
-        if self._circuits[other].state is State.DISABLED or provider == self._preferred:
+        if self._is_out(other) or provider == self._preferred:
             return True
         return provider < other and other != self._preferred
+
+    def _is_out(self, provider: int) -> bool:
+        circuit = self._circuits[provider]
+        return circuit.state is State.DISABLED or circuit.is_demoted
 
     def first(self, now: float) -> int:
         """Return the provider that the next request goes to."""
@@ -187,6 +212,76 @@ class HealthBook:
         if outcome.status is Status.SUCCESS:
             self._recently_served.append(permit.provider)
         return self._circuits[permit.provider].record(permit, outcome, now)
+
+    def judge(
+        self, provider: int, sample: Sample, now: float, permit: Permit | None = None
+    ) -> bool | None:
+        """Take into account whether an output was slow.
+
+        Args:
+            provider: Whose.
+            sample: How long.
+            now: Monotonic seconds.
+            permit: Of the request it was for; ``None``: of none that was given a permit.
+
+        Returns:
+            Whether it was slow; ``None`` if that cannot be said, or says nothing any more.
+        """
+        circuit, pace = self._circuits[provider], self._paces[provider]
+        is_slow = pace.judge(sample)
+        if is_slow is None or (permit is not None and not circuit.is_current(permit)):
+            return None
+        pace.note(now, circuit.generation, is_slow=is_slow)
+        return is_slow
+
+    def is_nearly_too_slow(self, provider: int) -> bool:
+        """Whether one more slow output would be too many, or there were too many already."""
+        hits = self._paces[provider].hits(self._circuits[provider].generation)
+        return 0 < hits >= self._slow_limit(provider) - 1
+
+    def too_slow(self, now: float, being_probed: Collection[int] = NOBODY) -> list[int]:
+        """Return who had better be left for being slow, because somebody faster can stand in.
+
+        When everybody is slow there is nobody better to go to, and nobody is left.
+
+        Args:
+            now: Monotonic seconds.
+            being_probed: Whose speed is about to be known.
+        """
+        everyone = range(len(self._circuits))
+        slow = [i for i in everyone if self._is_too_slow(i)]
+        if not slow:
+            return slow
+        faster = [i for i in everyone if i not in being_probed and self._could_stand_in(i, now)]
+        return [i for i in slow if any(other != i for other in faster)]
+
+    def _is_too_slow(self, provider: int) -> bool:
+        circuit = self._circuits[provider]
+        if not circuit.state.is_usable:
+            return False
+        return self._paces[provider].hits(circuit.generation) >= self._slow_limit(provider)
+
+    def _slow_limit(self, provider: int) -> int:
+        # a provider that has yet to prove itself is given no second chance
+        is_trusted = self._circuits[provider].state is State.HEALTHY
+        return self._paces[provider].limit if is_trusted else 1
+
+    def _could_stand_in(self, provider: int, now: float) -> bool:
+        if not self._circuits[provider].state.is_usable:
+            return False
+        pace = self._paces[provider]
+        if not pace.is_suspect or pace.judged_at is None:
+            return True
+        return provider not in self._order.probed and now - pace.judged_at > _BELIEVED_SEC
+
+    def stand_in(self, provider: int, now: float) -> int | None:
+        """Return who would be asked in a provider's place; ``None``: nobody usable."""
+        others = (i for i in self.order(now) if i != provider)
+        return next((i for i in others if self._circuits[i].state.is_usable), None)
+
+    def demote(self, provider: int, now: float) -> Change:
+        """Take a provider out of the traffic for being slow."""
+        return self._circuits[provider].demote(TOO_SLOW, now)
 
     def release(self, permit: Permit, now: float) -> Change | None:
         """Take a permit back: there was no request after all, or nothing came of it."""

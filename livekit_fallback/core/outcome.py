@@ -61,21 +61,25 @@ class Status(Enum):
     SUCCESS = "success"
     FAILURE = "failure"
     CANCELLED = "cancelled"
+    OVERTAKEN = "overtaken"
+    """Cancelled, because another provider that was asked for the same answered first."""
 
 
 class Outcome(NamedTuple):
     """How one attempt ended.
 
     Args:
-        status: Success, failure or cancelled. Cancelled is never a provider's fault.
-        latency: Seconds from the moment output was owed to the first useful output;
-            ``None`` when there was none.
+        status: Success, failure, cancelled or overtaken. Cancelled is never a provider's fault.
         failure: Set if and only if ``status`` is ``FAILURE``.
     """
 
     status: Status
-    latency: float | None = None
     failure: Failure | None = None
 
 
+SERVED = Outcome(Status.SUCCESS)
 CANCELLED = Outcome(Status.CANCELLED)
+OVERTAKEN = Outcome(Status.OVERTAKEN)
+
+TOO_SLOW = Failure(FailureKind.TRANSIENT, "latency")
+"""What a provider that serves, but too slowly, is left for."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
@@ -33,11 +33,14 @@ class Limits:
         attempt_timeout: Seconds to its first useful output; ``None`` is no limit.
         stall_timeout: Seconds from one useful output to the next; ``None`` is no limit.
         max_retry: How often it may be asked again within one pass.
+        adaptive_from: Where set, ``attempt_timeout`` is only the longest deadline: it follows
+            what the provider usually takes, and is no shorter than this many seconds.
     """
 
     attempt_timeout: float | None
     stall_timeout: float | None
     max_retry: int = 0
+    adaptive_from: float | None = None
 
 
 class Try(NamedTuple):
@@ -69,6 +72,7 @@ class Walk:
         total_timeout: Budget in seconds; ``None`` is no limit.
         retry_interval: Upper bound of the first wait in seconds; later ones double.
         jitter: Draws from [0, 1).
+        is_urgent: Ask the fastest first.
     """
 
     def __init__(
@@ -79,12 +83,14 @@ class Walk:
         total_timeout: float | None,
         retry_interval: float,
         jitter: Callable[[], float],
+        is_urgent: bool = False,
     ) -> None:
         self._health = health
         self._limits = limits
         self._total_timeout = total_timeout
         self._retry_interval = retry_interval
         self._jitter = jitter
+        self._is_urgent = is_urgent
         self._deadline: float | None = None
         self._asked_at: dict[int, float] = {}
         self.restart()
@@ -116,17 +122,24 @@ class Walk:
         """Whether what comes next had better go to another provider than the one at work."""
         if not self._health.can_be_outranked(provider):
             return False
-        best = self._health.order(now, self._held_back())[0]
+        best = self._order(now)[0]
         return self._health.usable(best, now) and self._health.outranks(best, provider)
 
     def first_output_due(self, step: Try, now: float) -> float | None:
         """Return when the first useful output must be there, if it is owed from ``now`` on."""
         self.start(now)
-        timeout = step.limits.attempt_timeout
+        timeout = self._timeout(step)
         if timeout is None or (step.is_last and self._deadline is not None):
             return self._deadline
         due = now + timeout
         return due if self._deadline is None else min(due, self._deadline)
+
+    def _timeout(self, step: Try) -> float | None:
+        limits = step.limits
+        if limits.adaptive_from is None:
+            return limits.attempt_timeout
+        pace = self._health.pace(step.provider)
+        return pace.deadline(limits.adaptive_from, limits.attempt_timeout)
 
     def next(self, now: float) -> Try | Wait | None:
         """Return what to do now; ``None`` when the request is exhausted."""
@@ -135,7 +148,7 @@ class Walk:
         if self._pause is not None:
             pause, self._pause = self._pause, None
             return self._fit(pause, now)
-        left = [i for i in self._health.order(now, self._held_back()) if i not in self._hopeless]
+        left = [i for i in self._order(now) if i not in self._hopeless]
         candidates = [i for i in left if i not in self._tried]
         again, self._again = self._again, None
         if again in left:
@@ -146,6 +159,23 @@ class Walk:
         if too_soon > _SLACK_SEC:
             return self._fit(Wait(too_soon), now)
         return self._ask(candidates[0], now, others=candidates[1:])
+
+    def hedge(self, now: float, running: Collection[int]) -> Try | None:
+        """Return whom to ask as well, while those at work are still silent.
+
+        Args:
+            now: Monotonic seconds.
+            running: Who is at work.
+
+        Returns:
+            The next usable provider that was not asked yet; ``None`` if there is none.
+        """
+        asked = {*running, *self._tried, *self._hopeless}
+        free = [i for i in self._order(now) if i not in asked and self._is_trusted(i)]
+        return self._ask(free[0], now, others=free[1:]) if free else None
+
+    def _is_trusted(self, provider: int) -> bool:
+        return self._health.circuit(provider).state.is_usable
 
     @property
     def asks_again(self) -> bool:
@@ -191,6 +221,9 @@ class Walk:
             self._retries[step.provider] = used + 1
             self._again = step.provider
             self._pause = self._back_off(used)
+
+    def _order(self, now: float) -> list[int]:
+        return self._health.order(now, self._held_back(), is_urgent=self._is_urgent)
 
     def _held_back(self) -> frozenset[int]:
         if self._drawn is None:

@@ -15,6 +15,7 @@ EVENT_NAMES = (
     "output_lost",
     "health_changed",
     "probed",
+    "hedged",
     "flapping",
 )
 

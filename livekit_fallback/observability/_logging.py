@@ -18,6 +18,7 @@ _LINES: dict[str, tuple[int, str]] = {
     "output_lost": (logging.WARNING, "output was lost"),
     "health_changed": (logging.DEBUG, "the health of a provider changed"),
     "probed": (logging.DEBUG, "a provider was probed"),
+    "hedged": (logging.INFO, "a second provider was asked while the first was silent"),
     "flapping": (logging.WARNING, "providers fail over too often"),
 }
 _REJECTED = logging.ERROR, "a provider rejects its key, its quota or its configuration"
