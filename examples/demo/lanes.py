@@ -198,6 +198,9 @@ def _move(axes: Axes, event: Entry, at: float, rows: Rows) -> None:
         back = event["provider"]
         left = event.get("from_provider") or _below(back, rows)
         _arrow(axes, at, rows[left], rows[back] - 0.02, GREEN)
+    elif event["event"] == "hedged":
+        asked = at - event["elapsed"] + event["hedged_after"]
+        _arrow(axes, asked, rows[event["provider"]], rows[event["hedge"]] + 0.16, INK, "--")
 
 
 def _below(provider: str, rows: Rows) -> str:
@@ -206,8 +209,8 @@ def _below(provider: str, rows: Rows) -> str:
     return order[min(order.index(provider) + 1, len(order) - 1)]
 
 
-def _arrow(axes: Axes, at: float, tail: float, head: float, colour: str) -> None:
-    look = {"arrowstyle": "-|>", "color": colour, "lw": 2.4, "mutation_scale": 18}
+def _arrow(axes: Axes, at: float, tail: float, head: float, colour: str, line: str = "-") -> None:
+    look = {"arrowstyle": "-|>", "color": colour, "lw": 2.4, "mutation_scale": 18, "ls": line}
     axes.annotate("", xy=(at, head), xytext=(at, tail), arrowprops=look, zorder=7)
 
 
@@ -221,6 +224,7 @@ def _request_marks() -> list[Any]:
         Patch(facecolor="white", edgecolor=INK, hatch="////", label="fault switched on"),
         Line2D([], [], color=INK, marker="X", label="cut off", **dot),
         Line2D([], [], color=RED, marker="v", label="failover", **dot),
+        Line2D([], [], color=INK, linestyle="--", linewidth=2.4, label="hedge"),
         Line2D([], [], color=GREEN, marker="^", label="recovery", **dot),
         Patch(facecolor=RED, alpha=0.4, label="dead air"),
     ]

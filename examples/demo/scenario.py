@@ -32,6 +32,7 @@ class Fault:
     Attributes:
         mode: a mode of the local providers, or "cut": open connections drop, once.
         status: HTTP status for mode "status".
+        delay: seconds for mode "slow".
         at: seconds after the caller began to speak; 0 is just before.
     """
 
@@ -39,17 +40,23 @@ class Fault:
     service: str
     mode: str
     status: int | None = None
+    delay: float | None = None
     at: float = 0.0
 
     def wire(self) -> dict[str, Any]:
         """The fault as the control port wants it."""
         fault = {"vendor": self.vendor, "service": self.service, "mode": self.mode}
-        return fault if self.status is None else {**fault, "status": self.status}
+        numbers = {"status": self.status, "delay": self.delay}
+        return {**fault, **{name: value for name, value in numbers.items() if value is not None}}
 
     @property
     def label(self) -> str:
         """The fault in one or two words, for pictures and tables."""
-        return str(self.status) if self.status is not None else _LABELS.get(self.mode, self.mode)
+        if self.status is not None:
+            return str(self.status)
+        if self.delay is not None:
+            return f"{self.delay} s late"
+        return _LABELS.get(self.mode, self.mode)
 
 
 _LABELS = {"hang": "silent", "cut": "dropped", "refuse": "refused"}
@@ -65,10 +72,10 @@ class Turn:
 
 SCENARIO = (
     Turn("all healthy"),
-    Turn("LLM accepts, then silence", (Fault("openai", "llm", "hang"),)),
+    Turn("LLM answers 503", (Fault("openai", "llm", "status", 503),)),
     Turn("TTS gives no audio", (Fault("cartesia", "tts", "hang"),)),
     Turn("STT dropped in mid-utterance", (Fault("deepgram", "stt", "cut", at=0.5),)),
-    Turn("LLM answers 503", (Fault("openai", "llm", "status", 503),)),
+    Turn("LLM accepts, then silence", (Fault("openai", "llm", "hang"),)),
     Turn(
         "TTS answers 500",
         # An open websocket would not see a status, so it is cut first.
@@ -79,7 +86,7 @@ SCENARIO = (
         (Fault("deepgram", "stt", "refuse"), Fault("deepgram", "stt", "cut")),
     ),
     Turn("all healthy again"),
-    Turn("all healthy again"),
+    Turn("LLM is slow", (Fault("openai", "llm", "slow", delay=1.5),)),
     Turn("all healthy again"),
 )
 """Turn n plays line n of the recorded caller."""

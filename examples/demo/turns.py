@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .record import CallRecord, Entry, TurnMark
 
-_NAMED = ("failover", "recovery", "exhausted", "output_lost", "health_changed")
+_NAMED = ("failover", "recovery", "exhausted", "output_lost", "health_changed", "hedged")
 """What our adapter tells beside availability, and what of it a reader wants to know."""
 
 LATE_ENTRY = 0.2

@@ -85,6 +85,9 @@ def describe(event: Entry) -> str:
         return f"{part}: no provider left"
     if event["event"] == "output_lost":
         return f"{part} {event['provider']} broke off: {event['reason']}"
+    if event["event"] == "hedged":
+        silent = f"{part} {event['provider']} silent for {event['hedged_after'] * 1000:.0f} ms"
+        return f"{silent}, {event['hedge']} asked as well: {event['winner']} was faster"
     if event["event"] == "health_changed":
         said = _health_changed(event)
         return said and f"{part} {event['provider']} {said}"
