@@ -36,7 +36,7 @@ class ServiceHealth:
         cancelled: How many were cancelled by the caller before any output.
         overtaken: How many were cancelled because a hedge, or what it was to hedge, was faster.
         hedges: How many of the requests were hedges: sent while another provider was silent.
-        slow: How many outputs were above ``latency_threshold_ms``, ever.
+        slow: How many outputs were above ``latency_threshold_ms``, or overtaken by a hedge, ever.
         latency_p50: Median seconds from the debt to the first useful output, over the newest
             256 outputs; of speech streams from the end of speech to the transcript, where that
             is timed. Outputs that were not waited for any longer count as longer than that.

@@ -165,7 +165,7 @@ class Attempt(Ending, ABC, Generic[Item]):
         except asyncio.CancelledError:
             await self.abandon()
             raise
-        self._stop()
+        self.let_go()
         return outcome
 
     def start(self) -> None:
@@ -179,12 +179,12 @@ class Attempt(Ending, ABC, Generic[Item]):
         Raises:
             asyncio.CancelledError: The adapter was closed.
         """
-        self._stop()
+        self.let_go()
         return self._verdict.result()
 
     async def abandon(self) -> None:
         """Cancel the provider on the caller's behalf, and wait a little for it to close."""
-        self._stop()
+        self.let_go()
         if self._task is not None:
             await settle(self._task, patience=CLOSE_PATIENCE_SEC)
 
@@ -192,7 +192,7 @@ class Attempt(Ending, ABC, Generic[Item]):
         """Cancel the provider because another attempt at the same request was faster."""
         self.was_overtaken = True
         self._decide(OVERTAKEN)
-        self._stop()
+        self.let_go()
 
     def owe(self) -> None:
         """Start the clock: from now on the provider owes output. Idempotent."""
@@ -292,7 +292,8 @@ class Attempt(Ending, ABC, Generic[Item]):
             )
         return StallError(self._loop.time() - self._last_output)
 
-    def _stop(self) -> None:
+    def let_go(self) -> None:
+        """Cancel the provider, should it still be at work. Idempotent."""
         self._watch.stop()
         self._stopped = True
         if self._task is not None:

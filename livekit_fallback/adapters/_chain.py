@@ -191,7 +191,8 @@ class Chain(Generic[T]):
                 self.last_failures[permit.provider] = report
         if outcome.status is not Status.CANCELLED:
             self.events.probed(attempt, report)
-        self._changed(self.health.record_probe(permit, outcome, _clock.now()), report)
+        change = self.health.record_probe(permit, outcome, _clock.now())
+        self._changed(change, report if outcome.status is Status.FAILURE else None)
         self.timing.review()
 
     def fail_probe(self, permit: Permit, report: AttemptReport) -> None:

@@ -143,8 +143,8 @@ class ListenAttempt(Attempt[SpeechEvent]):
         self.ears = ears
         self._look_at_input()
 
-    def _stop(self) -> None:
-        super()._stop()
+    def let_go(self) -> None:
+        super().let_go()
         if self._test_ends is not None:
             self._test_ends.cancel()
 

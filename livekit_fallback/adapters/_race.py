@@ -62,7 +62,9 @@ class Race:
                     outcome = entrant.attempt.finish()
                     self._running.remove(entrant)
                     self._request.settle(entrant.attempt)
-                    if outcome.status is Status.SUCCESS or not self._running:
+                    if outcome.status is Status.SUCCESS:
+                        self._overtake_others(entrant.attempt)  # if it served without any output
+                    if not self._running:
                         return entrant, outcome
                     self._failed(entrant, outcome)
         except BaseException:
@@ -102,18 +104,21 @@ class Race:
             self._enter(step).attempt.is_hedge = True
 
     def _served(self, attempt: Attempt[Any]) -> None:
+        self._overtake_others(attempt)
+        self._request.served(attempt)
+
+    def _overtake_others(self, winner: Attempt[Any]) -> None:
         self._watch.stop()
-        losers = [e for e in self._running if e.attempt is not attempt]
-        self._running = [e for e in self._running if e.attempt is attempt]
+        first, self._first = self._first, None
+        losers = [e for e in self._running if e.attempt is not winner]
+        self._running = [e for e in self._running if e.attempt is winner]
         for loser in losers:
             loser.attempt.overtake()
-        first, self._first = self._first, None
         if losers and first is not None:
-            hedge = next(e for e in (*losers, *self._running) if e is not first)
-            self._request.tell_hedged(first.attempt, hedge.attempt, winner=attempt)
+            hedge = winner if winner is not first.attempt else losers[0].attempt
+            self._request.tell_hedged(first.attempt, hedge, winner=winner)
         for loser in losers:
             self._request.overtaken(loser.attempt, is_first=loser is first)
-        self._request.served(attempt)
 
     def _failed(self, entrant: Entrant, outcome: Outcome) -> None:
         """Take note of a failure while another is still running."""
@@ -129,6 +134,8 @@ class Race:
 
     async def _abandon(self) -> None:
         running, self._running = self._running, []
+        for entrant in running:
+            entrant.attempt.let_go()
         for entrant in running:
             await entrant.attempt.abandon()
         for entrant in running:

@@ -97,7 +97,7 @@ class Timing(Generic[T]):
     def reported(self, member: Member[T], metrics: Any) -> None:
         """Take note of what the metrics of somebody else's use of a provider say."""
         sample = _sample_of(metrics)
-        if sample is not None and self.has_thresholds:
+        if sample is not None and self.has_thresholds and _clock.is_running():
             self._take(member, sample)
 
     def was_slow(self, attempt: Attempt[T], permit: Permit) -> AttemptReport | None:
@@ -150,7 +150,7 @@ class Timing(Generic[T]):
             self._chain.fail_probe(permit, _report(member, sample.seconds))
             return
         self.review(request)
-        if health.is_nearly_too_slow(member.index):
+        if self.has_thresholds and health.is_nearly_too_slow(member.index):
             self._scout(member.index, now)
 
     def _scout(self, slow: int, now: float) -> None:

@@ -237,7 +237,8 @@ class HealthBook:
     def is_nearly_too_slow(self, provider: int) -> bool:
         """Whether one more slow output would be too many, or there were too many already."""
         hits = self._paces[provider].hits(self._circuits[provider].generation)
-        return 0 < hits >= self._slow_limit(provider) - 1
+        limit = self._slow_limit(provider)
+        return limit is not None and 0 < hits >= limit - 1
 
     def too_slow(self, now: float, being_probed: Collection[int] = NOBODY) -> list[int]:
         """Return who had better be left for being slow, because somebody faster can stand in.
@@ -256,15 +257,16 @@ class HealthBook:
         return [i for i in slow if any(other != i for other in faster)]
 
     def _is_too_slow(self, provider: int) -> bool:
-        circuit = self._circuits[provider]
-        if not circuit.state.is_usable:
+        circuit, limit = self._circuits[provider], self._slow_limit(provider)
+        if limit is None or not circuit.state.is_usable:
             return False
-        return self._paces[provider].hits(circuit.generation) >= self._slow_limit(provider)
+        return self._paces[provider].hits(circuit.generation) >= limit
 
-    def _slow_limit(self, provider: int) -> int:
-        # a provider that has yet to prove itself is given no second chance
+    def _slow_limit(self, provider: int) -> int | None:
+        limit = self._paces[provider].limit
         is_trusted = self._circuits[provider].state is State.HEALTHY
-        return self._paces[provider].limit if is_trusted else 1
+        # a provider that has yet to prove itself is given no second chance
+        return limit if limit is None or is_trusted else 1
 
     def _could_stand_in(self, provider: int, now: float) -> bool:
         if not self._circuits[provider].state.is_usable:

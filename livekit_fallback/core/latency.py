@@ -73,7 +73,7 @@ class LatencyPolicy:
 
     @property
     def limit(self) -> int:
-        """How many slow outputs are too many."""
+        """How many slow outputs are too many, where there is a threshold."""
         return self.hits if self.ratio is None else ceil(self.ratio * self.window - _SLACK)
 
 
@@ -102,11 +102,11 @@ class Pace:
 
     def judge(self, sample: Sample) -> bool | None:
         """Return whether an output was slow; ``None`` if that cannot be said."""
+        if sample.bound is Bound.OVERTAKEN:
+            return True
         threshold = self._policy.threshold
         if threshold is None:
             return None
-        if sample.bound is Bound.OVERTAKEN:
-            return True
         if sample.bound is Bound.AT_LEAST:
             return True if sample.seconds >= threshold else None
         if sample.seconds <= threshold:
@@ -138,9 +138,9 @@ class Pace:
         return self._in_a_row if self._policy.ratio is None else sum(self._recent)
 
     @property
-    def limit(self) -> int:
-        """How many of them are too many."""
-        return self._policy.limit
+    def limit(self) -> int | None:
+        """How many of them are too many; ``None``: the provider is not to be left for them."""
+        return None if self._policy.threshold is None else self._policy.limit
 
     def percentile(self, percent: float) -> float | None:
         """Return the latency that so many percent of the newest outputs kept to, if known."""
