@@ -274,20 +274,23 @@ class Chain(Generic[T]):
     def served(self, attempt: Attempt[Any], request: Request) -> None:
         """Take note that a provider gave useful output, and whether traffic moved by it."""
         self._last_heard = attempt.member.index
-        if not attempt.is_hedge:  # else the next request goes where this one was to go
-            self._follow(attempt, request)
-        self.timing.first_output(attempt, request)
-
-    def _follow(self, attempt: Attempt[Any], request: Request) -> None:
-        member: Member[T] = attempt.member
         before = self.health.last_served
+        # a hedge moves nothing: the next request goes where this one was to go
+        has_moved = not attempt.is_hedge and self._is_current(attempt)
+        if has_moved:
+            self.health.mark_served(attempt.member.index, _clock.now())
+        self.timing.first_output(attempt, request)
+        if has_moved and self._is_current(attempt):  # it may have been left for this output
+            self._follow(attempt.member, before, request)
+
+    def _is_current(self, attempt: Attempt[Any]) -> bool:
+        return self.health.circuit(attempt.permit.provider).is_current(attempt.permit)
+
+    def _follow(self, member: Member[T], before: int, request: Request) -> None:
         if member.index == before:
             self._failed.discard(before)
             return
-        if not self.health.circuit(member.index).is_current(attempt.permit):
-            return
         now = _clock.now()
-        self.health.mark_served(member.index, now)
         left_at = self._left_at.get(member.index, now)
         kept = {i: at for i, at in self._left_at.items() if i < member.index}
         self._left_at = {**dict.fromkeys(range(member.index), now), **kept}

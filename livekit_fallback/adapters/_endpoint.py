@@ -16,6 +16,9 @@ from ._listen import ListenAttempt
 from ._tasks import TaskHolder
 from ._timing import Timing
 
+# Longer than most utterances; whether the event loop was blocked after it cannot be said of others.
+_WATCHED_SEC = 30.0
+
 
 class Endpointing:
     """Times the recognisers of one caller with a voice activity detector beside them.
@@ -34,6 +37,7 @@ class Endpointing:
         self._hearing = Hearing()
         self._attempt: ListenAttempt | None = None  # whose words come
         self._stream: VADStream | None = detector.stream()
+        self._is_closed = False
         self._task = tasks.spawn(self._listen(self._stream), "fallback endpointing")
 
     def push_frame(self, frame: rtc.AudioFrame) -> None:
@@ -61,7 +65,9 @@ class Endpointing:
     def close(self) -> None:
         """Stop hearing. Idempotent."""
         self._stream = None
-        self._task.cancel()
+        if not self._is_closed:  # a second cancellation would break off the closing
+            self._is_closed = True
+            self._task.cancel()
 
     async def _listen(self, stream: VADStream) -> None:
         try:
@@ -76,6 +82,8 @@ class Endpointing:
         turn = self._timing.turn
         if event.type is VADEventType.START_OF_SPEECH:
             self._hearing.speech_began()
+            # the loop may be blocked before the detector is sure that speech has ended
+            self._timing.owed(_clock.now(), _clock.now() + _WATCHED_SEC)
             if turn is not None:
                 turn.speech_began()
         elif event.type is VADEventType.END_OF_SPEECH:
@@ -93,10 +101,25 @@ class Endpointing:
     def _give_up(self, error: Exception) -> None:
         if self._stream is not None:
             self._stream = None
-            logger.warning(
-                "the voice activity detector failed, recognisers are timed no more",
-                extra={"lk.pii.error": repr(error)},
-            )
+            _warn_of(error)
+
+
+def endpointing(detector: VAD | None, tasks: TaskHolder, timing: Timing[Any]) -> Endpointing | None:
+    """Return what times one caller's recognisers; ``None`` if nothing does."""
+    if detector is None:
+        return None
+    try:
+        return Endpointing(detector, tasks, timing)
+    except Exception as error:
+        _warn_of(error)
+        return None
+
+
+def _warn_of(error: Exception) -> None:
+    logger.warning(
+        "the voice activity detector failed, recognisers are not timed",
+        extra={"lk.pii.error": repr(error)},
+    )
 
 
 def bundled_detector() -> VAD | None:

@@ -251,10 +251,15 @@ def probe_with(
     return _hear_sample(ListenAttempt, sample, language, given)
 
 
-def ping_with(given: Assignment) -> Attempt[SpeechEvent]:
-    """Return a probe that hears a second of silence: it only shows whether one is let in."""
+def ping_with(given: Assignment, *, is_batch: bool) -> Attempt[SpeechEvent]:
+    """Return a probe that hears a second of silence: it only shows whether one is let in.
+
+    Args:
+        given: What to work with.
+        is_batch: Whether the recogniser is used for recordings, and so is to be timed by one.
+    """
     silence = [rtc.AudioFrame(bytes(2 * _PING_RATE), _PING_RATE, 1, _PING_RATE)]
-    if given.member.is_wrapped:
+    if is_batch or given.member.is_wrapped:
         return recognize_with(silence, NOT_GIVEN, given)
     return _hear_sample(PingAttempt, silence, NOT_GIVEN, given)
 

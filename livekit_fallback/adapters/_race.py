@@ -122,7 +122,7 @@ class Race:
 
     def _failed(self, entrant: Entrant, outcome: Outcome) -> None:
         """Take note of a failure while another is still running."""
-        self._request.failed(entrant.step, entrant.attempt, outcome)
+        self._request.failed(entrant.step, entrant.attempt, outcome, others_run=True)
         if entrant is not self._first:
             self._request.stay()
             self._hedge()

@@ -244,8 +244,16 @@ class Request:
         if self._also_served is not None:
             self._also_served(attempt)
 
-    def failed(self, step: Try, attempt: Attempt[Any], outcome: Outcome) -> None:
+    def failed(
+        self, step: Try, attempt: Attempt[Any], outcome: Outcome, *, others_run: bool = False
+    ) -> None:
         """Take a failure into account.
+
+        Args:
+            step: What the attempt was.
+            attempt: The attempt.
+            outcome: How it failed.
+            others_run: Whether another attempt at this request is still running.
 
         Raises:
             Exception: The provider's error, where nobody else is to be asked.
@@ -256,8 +264,6 @@ class Request:
             self._chain.release(attempt.permit)
             self._walk.restart()
             return
-        if failure.timed_out:
-            self._chain.timing.cut_off(attempt, self)
         if attempt.has_served:
             self._reports.clear()  # what failed before it served is another story
         if not self._reports:
@@ -277,8 +283,11 @@ class Request:
             fresh=attempt.has_served,
             broke_off=attempt.broke_off,
         )
-        is_retried = attempt.may_move_on and self._walk.asks_again
+        is_retried = attempt.may_move_on and self._walk.asks_again and not others_run
         self._verdicts.record(Failed(attempt.permit, outcome, report), is_retried=is_retried)
+        if failure.timed_out:
+            # after it has failed: one silence is not to be told as two reasons
+            self._chain.timing.cut_off(attempt, self)
         if not attempt.may_move_on:
             self._end_with(attempt, report)
         if attempt.broke_off:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from livekit.agents.metrics import LLMMetrics, STTMetrics, TTSMetrics
 
 from ..core.circuit import Permit
+from ..core.demotion import Demotion
 from ..core.latency import Bound, Sample
 from ..core.outcome import TOO_SLOW
 from ..errors import AttemptReport, SlowOutputError
@@ -26,9 +27,6 @@ T = TypeVar("T")
 # For providers without a deadline, how long a wait for them is watched for stalls of the loop.
 _WATCHED_SEC = 10.0
 
-# What is known of a stand-in is fresh for this long: a few turns of a conversation.
-_FRESH_SEC = 30.0
-
 
 class Timing(Generic[T]):
     """Takes latencies from the clock, hands them to core, and carries out what that decides.
@@ -46,9 +44,10 @@ class Timing(Generic[T]):
     def __init__(self, chain: Chain[T], turn_budget: TurnBudget | None) -> None:
         self._chain = chain
         self.turn = None if turn_budget is None else turn_budget.clock
+        self._demotion = Demotion(chain.health)
         self._stalls = StallWatch()
         self._slow: dict[int, float] = {}  # seconds that a provider's newest slow output took
-        self.has_thresholds = any(m.latency.threshold is not None for m in chain.members)
+        self.has_thresholds = chain.health.has_thresholds
         self._is_watching = self.has_thresholds or any(
             m.hedge_delay is not None or m.limits.adaptive_from is not None for m in chain.members
         )
@@ -102,25 +101,31 @@ class Timing(Generic[T]):
 
     def was_slow(self, attempt: Attempt[T], permit: Permit) -> AttemptReport | None:
         """Return what is wrong with a good probe that took too long; ``None``: it did not."""
+        pace, index, now = self._chain.health.pace(permit.provider), permit.provider, _clock.now()
         if attempt.latency is None:
+            pace.trust(now)
             return None
-        sample, index = self._sample(attempt), permit.provider
+        sample = self._sample(attempt)
         if attempt.member.probe == "replay":
-            self._chain.health.pace(index).add(sample)
-        is_slow = self._chain.health.judge(index, sample, _clock.now(), permit)
+            pace.add(sample)
+        is_slow = self._chain.health.judge(index, sample, now, permit)
+        if is_slow is None:
+            pace.trust(now)
         if not is_slow:
             return None
         self._slow[index] = sample.seconds
         return _report(attempt.member, sample.seconds)
 
     def review(self, request: Request | None = None) -> None:
-        """Leave whoever is too slow, if somebody faster can stand in."""
+        """Leave whoever is too slow, if somebody faster can stand in; else look for somebody."""
         if not self.has_thresholds:
             return
         now = _clock.now()
-        for index in self._chain.health.too_slow(now, self._chain.being_probed):
+        index = self._demotion.to_leave(now)
+        if index is not None:
             report = _report(self._chain.members[index], self._slow[index])
             self._chain.demote(index, report, request)
+        self._scout(self._demotion.to_scout(now))
 
     def close(self) -> None:
         """Stop what runs without traffic."""
@@ -144,23 +149,18 @@ class Timing(Generic[T]):
         health, now = self._chain.health, _clock.now()
         health.pace(member.index).add(sample)
         if not health.judge(member.index, sample, now, permit):
+            self._scout(self._demotion.to_look_at_again(now))
             return
         self._slow[member.index] = sample.seconds
         if permit is not None and permit.is_probe:
             self._chain.fail_probe(permit, _report(member, sample.seconds))
-            return
-        self.review(request)
-        if self.has_thresholds and health.is_nearly_too_slow(member.index):
-            self._scout(member.index, now)
+        else:
+            self.review(request)
 
-    def _scout(self, slow: int, now: float) -> None:
-        """Learn how fast the stand-in is before traffic is sent to it: all may be slow alike."""
-        stand_in = self._chain.health.stand_in(slow, now)
-        if stand_in is None:
-            return
-        judged_at = self._chain.health.pace(stand_in).judged_at
-        if judged_at is None or now - judged_at > _FRESH_SEC:
-            self._chain.scout(stand_in)
+    def _scout(self, unknown: int | None) -> None:
+        """Learn how fast somebody is before traffic is sent there: all may be slow alike."""
+        if unknown is not None and unknown not in self._chain.being_probed:
+            self._chain.scout(unknown)
 
 
 def _report(member: Member[Any], seconds: float) -> AttemptReport:

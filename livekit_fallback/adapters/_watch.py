@@ -6,9 +6,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ._stalls import STALL_SEC
+# A timer of a loop that is not blocked comes this much too late at most.
+_LATE_SEC = 0.005
 
 # An answer that lies in the socket is through in a few turns of the loop, whatever held it up.
+_MIN_GRACE_SEC = 0.03
 _MAX_GRACE_SEC = 1.0
 
 
@@ -56,9 +58,9 @@ class Watch:
             return
         now = self._loop.time()
         late = now - timer.when()
-        if due <= now and late > STALL_SEC and not self._graced:
+        if due <= now and late > _LATE_SEC and not self._graced:
             self._graced = True
-            due = now + min(late, _MAX_GRACE_SEC)
+            due = now + min(max(late, _MIN_GRACE_SEC), _MAX_GRACE_SEC)
         if due > now:
             self._timer = self._loop.call_at(due, self._fire)
             return

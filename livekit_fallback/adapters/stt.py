@@ -33,11 +33,13 @@ from ..events import EventName
 from ..options import STT_DEFAULTS, STTOptions
 from ..provider import Member, Provider, member_of, named_providers
 from . import _clock
+from ._assignment import Assignment
+from ._attempt import Attempt
 from ._base import ChainedAdapter
 from ._batch import BatchAdapter
 from ._capabilities import combined
 from ._chain import Chain
-from ._endpoint import Endpointing, bundled_detector
+from ._endpoint import bundled_detector, endpointing
 from ._listen import (
     RecognizeAttempt,
     ping_with,
@@ -85,7 +87,8 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
         ]
         super().__init__(capabilities=combined(members))
         self._replay_buffer_sec = opts["replay_buffer_sec"]
-        self._adopt(Chain(self, "stt", members, opts, ping_with))
+        self._is_batch = False  # how it was used last
+        self._adopt(Chain(self, "stt", members, opts, self._ping))
         self._has_own_vad = vad is not None
         self._detector: VAD | None = None
         if self._chain.timing.has_thresholds or self._chain.timing.turn is not None:
@@ -111,13 +114,14 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
             RuntimeError: The adapter has been closed.
         """
         self._chain.check_open()
+        self._is_batch = False
         return FallbackRecognizeStream(
             self,
             conn_options,
             self._chain,
             language,
             replay_buffer_sec=self._replay_buffer_sec,
-            endpointing=self._new_endpointing(),
+            endpointing=endpointing(self._detector, self._chain.tasks, self._chain.timing),
         )
 
     async def recognize(
@@ -136,6 +140,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
             RuntimeError: The adapter has been closed.
         """
         self._chain.check_open()
+        self._is_batch = True
         make_attempt = partial(recognize_with, buffer, language)
         self._chain.remember(make_attempt)
         attempt = await Request(self._chain, make_attempt).run()
@@ -155,6 +160,9 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
     def prewarm(self) -> None:
         """Prewarm the primary, and the backups that ``warm_backups`` says. Nobody twice."""
         self._chain.prewarm()
+
+    def _ping(self, given: Assignment) -> Attempt[SpeechEvent]:
+        return ping_with(given, is_batch=self._is_batch)
 
     def attach(self, session: AgentSession[Any]) -> None:
         """Time streaming recognisers by what a session reports, not by a detector of our own.
@@ -203,11 +211,6 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
             turn.speech_began()
         elif event.old_state == "speaking":
             turn.speech_ended(_clock.now())
-
-    def _new_endpointing(self) -> Endpointing | None:
-        if self._detector is None:
-            return None
-        return Endpointing(self._detector, self._chain.tasks, self._chain.timing)
 
     def _update_session_keyterms(self, keyterms: list[str]) -> None:
         for member in self._chain.members:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -18,8 +18,7 @@ NOBODY: frozenset[int] = frozenset()
 # How many of the newest requests served say what share of the traffic each provider has.
 _SHARE_OF = 100
 
-# For how long a slow output is held against a provider that is not at work and cannot be probed.
-_BELIEVED_SEC = 60.0
+_OLD = -1  # a generation that no health is in
 
 _SLACK = 1e-9  # of floating point
 
@@ -63,6 +62,7 @@ class HealthBook:
         self._circuits = [Circuit(i, policy, jitter) for i, policy in enumerate(policies)]
         self._tallies = [Tally() for _ in policies]
         self._paces = [Pace(policy) for policy in latency or [LatencyPolicy()] * len(policies)]
+        self.has_thresholds = any(policy.threshold is not None for policy in latency)
         self._order = order
         self.is_gradual = any(share < 1.0 for policy in policies for share in policy.shares)
         self._last_served = 0
@@ -88,6 +88,11 @@ class HealthBook:
         if not self._recently_served:
             return 0.0
         return self._recently_served.count(provider) / len(self._recently_served)
+
+    @property
+    def probed(self) -> frozenset[int]:
+        """Who can be probed beside the traffic."""
+        return self._order.probed
 
     @property
     def last_served(self) -> int:
@@ -143,6 +148,8 @@ class HealthBook:
         """
         everyone = range(len(self._circuits))
         usable = [i for i in everyone if self.usable(i, now) and i not in held_back]
+        if self.has_thresholds:
+            usable.sort(key=lambda i: self.waits(i, now))
         fastest = self._fastest(usable) if is_urgent else None
         for favourite in (self._to_stay_with(now), self._preferred, fastest):
             if favourite in usable:
@@ -153,6 +160,15 @@ class HealthBook:
         rest = [i for i in everyone if i not in usable and not self._circuits[i].is_barred]
         rest.sort(key=lambda i: self._reluctance(i, now))
         return usable + rest
+
+    def waits(self, provider: int, now: float) -> bool:
+        """Whether a usable provider that is not at work stands back, because it was slow."""
+        pace = self._paces[provider]
+        if not pace.is_suspect or provider == self._last_served:
+            return False
+        if not self._circuits[provider].state.is_usable:
+            return False
+        return provider in self._order.probed or pace.is_known_slow(now)
 
     def _fastest(self, usable: Sequence[int]) -> int | None:
         """Return the fastest, if it is known of the first how fast it is; else ``None``."""
@@ -204,7 +220,11 @@ class HealthBook:
     def renew(self, provider: int) -> Permit:
         """Return leave to go on using a provider whose success has just been recorded."""
         self._tallies[provider].requests += 1
-        return self._circuits[provider].permit()
+        permit = self._circuits[provider].permit()
+        if self._circuits[provider].is_demoted:
+            # what is only brought to its end there does not show that it is fast again
+            return permit._replace(generation=_OLD)
+        return permit
 
     def record(self, permit: Permit, outcome: Outcome, now: float) -> Change | None:
         """Take a request's outcome into account; see :meth:`Circuit.record`."""
@@ -233,53 +253,6 @@ class HealthBook:
             return None
         pace.note(now, circuit.generation, is_slow=is_slow)
         return is_slow
-
-    def is_nearly_too_slow(self, provider: int) -> bool:
-        """Whether one more slow output would be too many, or there were too many already."""
-        hits = self._paces[provider].hits(self._circuits[provider].generation)
-        limit = self._slow_limit(provider)
-        return limit is not None and 0 < hits >= limit - 1
-
-    def too_slow(self, now: float, being_probed: Collection[int] = NOBODY) -> list[int]:
-        """Return who had better be left for being slow, because somebody faster can stand in.
-
-        When everybody is slow there is nobody better to go to, and nobody is left.
-
-        Args:
-            now: Monotonic seconds.
-            being_probed: Whose speed is about to be known.
-        """
-        everyone = range(len(self._circuits))
-        slow = [i for i in everyone if self._is_too_slow(i)]
-        if not slow:
-            return slow
-        faster = [i for i in everyone if i not in being_probed and self._could_stand_in(i, now)]
-        return [i for i in slow if any(other != i for other in faster)]
-
-    def _is_too_slow(self, provider: int) -> bool:
-        circuit, limit = self._circuits[provider], self._slow_limit(provider)
-        if limit is None or not circuit.state.is_usable:
-            return False
-        return self._paces[provider].hits(circuit.generation) >= limit
-
-    def _slow_limit(self, provider: int) -> int | None:
-        limit = self._paces[provider].limit
-        is_trusted = self._circuits[provider].state is State.HEALTHY
-        # a provider that has yet to prove itself is given no second chance
-        return limit if limit is None or is_trusted else 1
-
-    def _could_stand_in(self, provider: int, now: float) -> bool:
-        if not self._circuits[provider].state.is_usable:
-            return False
-        pace = self._paces[provider]
-        if not pace.is_suspect or pace.judged_at is None:
-            return True
-        return provider not in self._order.probed and now - pace.judged_at > _BELIEVED_SEC
-
-    def stand_in(self, provider: int, now: float) -> int | None:
-        """Return who would be asked in a provider's place; ``None``: nobody usable."""
-        others = (i for i in self.order(now) if i != provider)
-        return next((i for i in others if self._circuits[i].state.is_usable), None)
 
     def demote(self, provider: int, now: float) -> Change:
         """Take a provider out of the traffic for being slow."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
-from math import ceil
+from math import ceil, inf
 from typing import NamedTuple
 
 from .percentiles import Percentiles
@@ -17,6 +17,12 @@ WARM_AFTER = 20
 
 # Fewer will do to tell who is the faster of two.
 _COMPARABLE_AFTER = 3
+
+# For how long a slow output is held against a provider: some turns of a conversation.
+_BELIEVED_SEC = 60.0
+
+# What is known of a stand-in may not be older than this: outages move fast.
+_FRESH_SEC = 30.0
 
 # An adaptive deadline is twice what 95 of 100 outputs keep to: further from the usual than noise
 # is, and near enough to be worth having.
@@ -131,6 +137,11 @@ class Pace:
         self._in_a_row = self._in_a_row + 1 if is_slow else 0
         self._recent.append(is_slow)
 
+    def trust(self, now: float) -> None:
+        """Take note that it was asked, and that nothing can be said against its speed."""
+        self.judged_at = now
+        self.is_suspect = False
+
     def hits(self, generation: int) -> int:
         """Return the slow outputs that count: in a row, or among the newest, as the policy says."""
         if generation != self._generation:
@@ -138,9 +149,24 @@ class Pace:
         return self._in_a_row if self._policy.ratio is None else sum(self._recent)
 
     @property
-    def limit(self) -> int | None:
-        """How many of them are too many; ``None``: the provider is not to be left for them."""
-        return None if self._policy.threshold is None else self._policy.limit
+    def limit(self) -> float:
+        """How many of them are too many; infinite if the provider is not to be left for them."""
+        return inf if self._policy.threshold is None else self._policy.limit
+
+    def is_known(self, now: float) -> bool:
+        """Whether what was last known of it can still be believed."""
+        return self._was_judged_within(_BELIEVED_SEC, now)
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether it is known so lately that traffic can be sent there for it."""
+        return self._was_judged_within(_FRESH_SEC, now)
+
+    def is_known_slow(self, now: float) -> bool:
+        """Whether it is known to be slow."""
+        return self.is_suspect and self.is_known(now)
+
+    def _was_judged_within(self, seconds: float, now: float) -> bool:
+        return self.judged_at is not None and now - self.judged_at <= seconds
 
     def percentile(self, percent: float) -> float | None:
         """Return the latency that so many percent of the newest outputs kept to, if known."""

@@ -80,6 +80,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def spend(self, seconds: float) -> None:
+        """Let time pass while nothing else runs; see `block`."""
+        self._jumping.now += seconds
+
     def run_forever(self) -> None:
         with self._host_clocks_follow():
             super().run_forever()
@@ -145,6 +149,13 @@ async def turns(count: int = 5) -> None:
     """Let everything that is ready run, `count` loop turns deep, without moving the clock."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+def block(seconds: float) -> None:
+    """Keep the loop busy for so long, as a blocking call does: what became due meanwhile waits."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.spend(seconds)
 
 
 def _what_waits() -> str:
