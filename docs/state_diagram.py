@@ -35,12 +35,20 @@ class Sign(NamedTuple):
 
 SIGNS: dict[Signal, Sign] = {
     Signal.FAILED: Sign("failed", "a request failed in a way that counts, see the failure kinds"),
+    Signal.TOO_SLOW: Sign(
+        "too slow",
+        "its outputs took longer than `latency_threshold_ms` too often, see "
+        "[latency.md](latency.md); off by default",
+    ),
     Signal.SERVED: Sign(
         "served anyway",
         "nobody else was left, so it was asked although it was resting, and it answered",
     ),
     Signal.PROBE_STARTED: Sign("probe starts", "the rest is over and a probe goes out"),
-    Signal.PROBE_GOOD: Sign("probe good", "the probe gave useful output in time"),
+    Signal.PROBE_GOOD: Sign(
+        "probe good",
+        "the probe gave useful output in time, and no slower than `latency_threshold_ms`",
+    ),
     Signal.PROBE_BAD: Sign("probe bad", "it did not: the next, longer rest begins"),
     Signal.PROBE_ABANDONED: Sign(
         "probe void",

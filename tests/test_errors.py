@@ -17,6 +17,7 @@ from livekit_fallback.errors import (
     NoOutputError,
     NotSupportedError,
     ProviderCancelledError,
+    SlowOutputError,
     StallError,
     as_exception,
 )
@@ -42,6 +43,7 @@ def report(provider: str, reason: str, error: Exception | None = None) -> Attemp
     [
         (FirstOutputTimeoutError(2.5), APITimeoutError, "no useful output within 2.5 s"),
         (StallError(1.0), APITimeoutError, "no further output within 1 s"),
+        (SlowOutputError(1.25), APITimeoutError, "the first useful output took 1.25 s or more"),
         (EndedEarlyError("half a reply"), APIConnectionError, "ended early: half a reply"),
         (NoOutputError("audio"), APIError, "ended without audio"),
         (NotSupportedError("streaming"), APIError, "streaming is not supported"),
@@ -66,7 +68,13 @@ def test_only_what_cannot_change_is_not_retryable():
     """A capability that is missing stays missing; everything else may be different next time."""
     assert not NotSupportedError("streaming").retryable
     assert not AdapterClosedError("llm").retryable
-    assert all(e.retryable for e in (StallError(1), NoOutputError("x"), EndedEarlyError("x")))
+    others = (StallError(1), SlowOutputError(1), NoOutputError("x"), EndedEarlyError("x"))
+    assert all(error.retryable for error in others)
+
+
+def test_only_what_was_slow_has_a_latency():
+    """Who failed gave no output that could be timed, unless it is said."""
+    assert report("a", "http_503").latency is None
 
 
 def test_what_sessions_cannot_handle_is_wrapped():

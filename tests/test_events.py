@@ -17,6 +17,7 @@ from livekit_fallback import (
     FallbackTTS,
     FlappingEvent,
     HealthChangedEvent,
+    HedgedEvent,
     LLMAvailabilityChangedEvent,
     OutputLostEvent,
     ProbedEvent,
@@ -31,7 +32,7 @@ from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS
 if TYPE_CHECKING:
     from pathlib import Path
 
-OF_REQUESTS = [FailoverEvent, RecoveryEvent, ExhaustedEvent, OutputLostEvent]
+OF_REQUESTS = [FailoverEvent, RecoveryEvent, ExhaustedEvent, OutputLostEvent, HedgedEvent]
 OF_PROVIDERS = [HealthChangedEvent, ProbedEvent]
 OWN = [*OF_REQUESTS, *OF_PROVIDERS, FlappingEvent]
 AVAILABILITY: dict[str, tuple[Any, Any]] = {
@@ -70,6 +71,25 @@ def test_failover_says_from_to_why_and_after_how_long():
     wanted = {"from_provider", "to_provider", "reason", "elapsed", "attempt", "error"}
 
     assert wanted <= field_names(FailoverEvent)
+
+
+def test_move_of_health_says_how_fast_the_provider_is():
+    """Whoever is told that a provider was too slow can compare that with what it usually takes."""
+    wanted = {"latency", "latency_p50", "latency_p95", "latency_p99"}
+
+    assert wanted <= field_names(HealthChangedEvent)
+
+
+def test_probe_says_how_fast_it_was():
+    """A provider that comes back is known by more than that it is back."""
+    assert "latency" in field_names(ProbedEvent)
+
+
+def test_hedge_says_who_raced_whom_and_who_won():
+    """One event is enough to tell whether hedging was worth its price."""
+    wanted = {"provider", "hedge", "winner", "hedged_after", "elapsed"}
+
+    assert wanted <= field_names(HedgedEvent)
 
 
 @pytest.mark.parametrize("event", OWN)
@@ -111,6 +131,7 @@ def test_event_names_are_those_of_every_adapter():
         "output_lost",
         "health_changed",
         "probed",
+        "hedged",
         "flapping",
     }
     assert set(get_args(Component)) == set(AVAILABILITY)

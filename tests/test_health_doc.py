@@ -11,7 +11,7 @@ import pytest
 
 from docs import state_diagram
 from livekit_fallback import FallbackLLM
-from livekit_fallback.adapters import _probe, llm as llm_adapter, stt as stt_adapter, tts
+from livekit_fallback.adapters import _probe, _speech as speech, llm as llm_adapter, tts
 from livekit_fallback.classify import classify
 from livekit_fallback.core.backoff import cool_down
 from livekit_fallback.core.circuit import TRANSITIONS, Circuit, HealthPolicy, Signal, State
@@ -176,7 +176,7 @@ def test_probes_send_what_the_page_says():
 
     assert rows['`"ping"` sends'][:2] == [f'"{ping.text_content}"', f'"{tts._PING}"']
     assert f"first {tts._PROBE_CHARS} characters" in rows['`"replay"` sends'][1]
-    assert f"{stt_adapter._PROBE_SEC:g} s at most" in rows['`"replay"` sends'][2]
+    assert f"{speech._PROBE_SEC:g} s at most" in rows['`"replay"` sends'][2]
     assert f"({_probe._MAX_PROBE_SEC:g} s if there is none)" in PAGE
 
 

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from livekit.agents import llm as lk_llm, stt as lk_stt, tts as lk_tts
 
-from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS, Provider
-from livekit_fallback.core.walk import Limits
+from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS, Provider, TurnBudget
+from livekit_fallback._validation import resolved, validated
 from livekit_fallback.options import (
     LLM_DEFAULTS,
     STT_DEFAULTS,
@@ -21,11 +19,8 @@ from livekit_fallback.options import (
     ProviderOptions,
     STTOptions,
     TTSOptions,
-    limits,
-    resolved,
-    validated,
 )
-from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
+from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +36,11 @@ NOT_NUMBERS = ["1", math.nan, -math.inf, True, [], (1,)]
 
 #: what is allowed, in words -> (values that are, values that are not)
 RANGES: dict[str, tuple[list[Any], list[Any]]] = {
+    "a number of seconds greater than 0, 'auto', or None for no limit": (
+        [None, "auto", 0.001, 1, 2.5, 1e6],
+        [0, 0.0, -0.1, -1, "Auto", "", "p95", *NOT_NUMBERS],
+    ),
+    "a number of seconds greater than 0": ([0.001, 1, 2.5], [0, 0.0, -0.1, None, *NOT_NUMBERS]),
     "a number of seconds greater than 0, or None for no limit": (
         [None, 0.001, 1, 2.5, 1e6],
         [0, 0.0, -0.1, -1, *NOT_NUMBERS],
@@ -49,6 +49,27 @@ RANGES: dict[str, tuple[list[Any], list[Any]]] = {
     "a number of seconds greater than 0, or None for no checks": (
         [None, 0.001, 1, 30.0],
         [0, -1, *NOT_NUMBERS],
+    ),
+    "a number of milliseconds greater than 0, or None for no threshold": (
+        [None, 0.5, 1, 800, 800.0],
+        [0, 0.0, -1, "p95", *NOT_NUMBERS],
+    ),
+    "a number of milliseconds greater than 0, 'p50', 'p75', 'p90', 'p95', 'p99', or None for "
+    "never": (
+        [None, 0.5, 800, 800.0, "p50", "p75", "p90", "p95", "p99"],
+        [0, 0.0, -1, "p100", "P95", "95", "", "auto", *NOT_NUMBERS],
+    ),
+    "a number greater than 0 and at most 1, or None": (
+        [None, 1e-6, 0.5, 1, 1.0],
+        [0, 0.0, -0.1, 1.001, 50, math.inf, *NOT_NUMBERS],
+    ),
+    "a number from 0 to 1": (
+        [0, 0.0, 0.1, 1, 1.0],
+        [-0.001, 1.001, 10, None, math.inf, *NOT_NUMBERS],
+    ),
+    "a TurnBudget, or None": (
+        [None, TurnBudget(1.5)],
+        [1.5, True, TurnBudget, "1.5", [], {"seconds": 1.5}],
     ),
     "a whole number, 0 or more": ([0, 1, 10], [-1, 1.0, 0.5, None, math.inf, *NOT_NUMBERS]),
     "a whole number, 1 or more": ([1, 3, 10], [0, -1, 1.0, None, math.inf, *NOT_NUMBERS]),
@@ -71,9 +92,16 @@ RANGES: dict[str, tuple[list[Any], list[Any]]] = {
 }
 
 (
+    DEADLINE,
+    FLOOR,
     TIMEOUT,
     SECONDS,
     INTERVAL,
+    THRESHOLD,
+    HEDGE_AFTER,
+    RATIO,
+    SHARE,
+    TURN,
     COUNT,
     POSITIVE,
     LIMIT,
@@ -85,7 +113,9 @@ RANGES: dict[str, tuple[list[Any], list[Any]]] = {
     SWITCH,
 ) = RANGES
 OPTIONS = {
-    "attempt_timeout": TIMEOUT,
+    "attempt_timeout": DEADLINE,
+    "attempt_timeout_floor": FLOOR,
+    "attempt_timeout_ceiling": TIMEOUT,
     "stall_timeout": TIMEOUT,
     "total_timeout": TIMEOUT,
     "retry_interval": SECONDS,
@@ -105,6 +135,13 @@ OPTIONS = {
     "min_dwell_sec": SECONDS,
     "flapping_limit": LIMIT,
     "should_failover": RULE,
+    "latency_threshold_ms": THRESHOLD,
+    "consecutive_latency_hits": POSITIVE,
+    "slow_ratio": RATIO,
+    "latency_window": POSITIVE,
+    "hedge_after_ms": HEDGE_AFTER,
+    "hedge_budget": SHARE,
+    "turn_budget": TURN,
     "warm_backups": BACKUPS,
     "voice_stickiness": STICKINESS,
     "stateful": SWITCH,
@@ -120,6 +157,11 @@ ADAPTERS: dict[str, tuple[Callable[..., Any], Callable[[], Any]]] = {
     "llm": (FallbackLLM, ScriptedLLM),
     "stt": (FallbackSTT, ScriptedSTT),
     "tts": (FallbackTTS, ScriptedTTS),
+}
+ADAPTER_DEFAULTS: dict[str, Any] = {
+    "llm": LLM_DEFAULTS,
+    "stt": STT_DEFAULTS,
+    "tts": TTS_DEFAULTS,
 }
 each_adapter = pytest.mark.parametrize("component", ADAPTERS)
 
@@ -195,6 +237,49 @@ def test_adapter_validates_its_keywords_and_its_options_alike(component):
         new_adapter(component, options={"total_timeout": -1})
 
 
+@each_adapter
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"attempt_timeout_floor": 2.0, "attempt_timeout_ceiling": 1.5},
+        {"attempt_timeout_floor": 1.5001, "attempt_timeout_ceiling": 1.5},
+        {"attempt_timeout_floor": 60.0},
+        {"attempt_timeout_ceiling": 0.1},
+    ],
+    ids=["both", "barely", "floor", "ceiling"],
+)
+def test_a_floor_above_the_ceiling_is_refused(component, options):
+    """Also where one of them is the default; the error names both, as they are."""
+    values = {**ADAPTER_DEFAULTS[component], **options}
+    floor, ceiling = values["attempt_timeout_floor"], values["attempt_timeout_ceiling"]
+
+    with pytest.raises(ValueError, match="attempt_timeout_floor") as caught:
+        new_adapter(component, **options)
+
+    assert str(caught.value) == (
+        f"attempt_timeout_floor={floor!r}: must not exceed attempt_timeout_ceiling={ceiling!r}"
+    )
+
+
+@each_adapter
+@pytest.mark.parametrize(
+    ("floor", "ceiling"), [(1.5, 1.5), (0.001, 1), (60.0, None)], ids=["same", "far", "open"]
+)
+def test_a_floor_below_the_ceiling_is_taken(component, floor, ceiling):
+    """They may be the same, and below no ceiling is every floor."""
+    options = {"attempt_timeout_floor": floor, "attempt_timeout_ceiling": ceiling}
+
+    assert new_adapter(component, **options) is not None
+
+
+@each_adapter
+def test_turn_budget_is_shared_and_not_copied(component):
+    """The adapters of a session count the same wait."""
+    budget = TurnBudget(1.5)
+
+    assert new_adapter(component, turn_budget=budget)._chain.options["turn_budget"] is budget
+
+
 async def _async_rule(*_: Any) -> bool:
     return False
 
@@ -246,6 +331,21 @@ def test_defaults_are_those_of_a_phone_call(defaults):
     assert defaults["total_timeout"] >= 2 * defaults["attempt_timeout"]
 
 
+@pytest.mark.parametrize("defaults", [LLM_DEFAULTS, STT_DEFAULTS, TTS_DEFAULTS])
+def test_a_deadline_that_follows_is_never_longer_than_the_fixed_one(defaults):
+    """Whoever says `"auto"` may be failed over sooner by it, and never later."""
+    assert defaults["attempt_timeout_ceiling"] == defaults["attempt_timeout"]
+    assert 0.5 <= defaults["attempt_timeout_floor"] < defaults["attempt_timeout_ceiling"]
+
+
+@pytest.mark.parametrize("defaults", [LLM_DEFAULTS, STT_DEFAULTS, TTS_DEFAULTS])
+def test_what_costs_or_moves_traffic_has_to_be_asked_for(defaults):
+    """Nobody is left for being slow, and nobody is asked twice, unless somebody said so."""
+    assert defaults["latency_threshold_ms"] is None
+    assert defaults["hedge_after_ms"] is None
+    assert defaults["turn_budget"] is None
+
+
 def test_keywords_win_over_options_and_options_over_defaults():
     """`options=` is for what is shared, keywords for what is special."""
     result = resolved(
@@ -264,68 +364,3 @@ def test_resolving_changes_neither_defaults_nor_what_was_given():
     assert dict(LLM_DEFAULTS) == before
     assert given == {"sticky": True}
     assert resolved(LLMOptions, LLM_DEFAULTS, None, {}) == before
-
-
-@pytest.mark.parametrize(
-    ("overrides", "expected"),
-    [
-        ({}, Limits(2.5, 4.0, 3)),
-        ({"attempt_timeout": 1.0}, Limits(1.0, 4.0, 3)),
-        ({"attempt_timeout": None, "stall_timeout": None}, Limits(None, None, 3)),
-        ({"max_retry": 0}, Limits(2.5, 4.0, 0)),
-    ],
-)
-def test_provider_overrides_win_over_the_adapter(overrides, expected):
-    """What is special about one provider holds for it alone; `None` and 0 are values too."""
-    options = {**LLM_DEFAULTS, "max_retry_per_llm": 3}
-
-    assert limits(options, overrides, "llm") == expected
-
-
-# --- names that users know ---------------------------------------------------------------------
-
-LIVEKITS: dict[str, type[Any]] = {
-    "llm": lk_llm.FallbackAdapter,
-    "stt": lk_stt.FallbackAdapter,
-    "tts": lk_tts.FallbackAdapter,
-}
-
-
-def livekit_arguments(component: str) -> dict[str, Any]:
-    """LiveKit's own parameters, with LiveKit's own defaults as far as there are any."""
-    parameters = inspect.signature(LIVEKITS[component]).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not p.empty}
-
-
-@each_adapter
-def test_livekits_parameters_keep_working(component):
-    """Changing the import is the whole migration: each name of LiveKit's adapter is taken."""
-    arguments = livekit_arguments(component)
-    assert arguments
-
-    for name, value in arguments.items():
-        assert new_adapter(component, **{name: value}) is not None
-    assert new_adapter(component, **arguments) is not None
-
-
-@each_adapter
-def test_list_may_be_given_by_livekits_name(component):
-    """`FallbackAdapter(llm=[...])` migrates like `FallbackAdapter([...])`."""
-    adapter, fake = ADAPTERS[component]
-
-    assert isinstance(adapter(**{component: [fake()]}), adapter)  # type: ignore[arg-type]
-
-
-def test_livekits_vad_and_sample_rate_are_taken():
-    """The two parameters that are more than numbers are taken with real values."""
-    recogniser = FallbackSTT([ScriptedSTT(streaming=False)], vad=ScriptedVAD())
-    voice = FallbackTTS([ScriptedTTS()], sample_rate=16_000)
-
-    assert recogniser.capabilities.streaming
-    assert voice.sample_rate == 16_000
-
-
-@each_adapter
-def test_videosdks_cool_down_name_is_taken(component):
-    """`temporary_disable_sec` is VideoSDK's name for how long a failed provider rests."""
-    assert new_adapter(component, temporary_disable_sec=30) is not None

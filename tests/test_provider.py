@@ -9,6 +9,7 @@ import pytest
 from livekit.agents import llm as lk_llm
 
 from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS, Provider
+from livekit_fallback.core.latency import LatencyPolicy
 from livekit_fallback.core.walk import Limits
 from livekit_fallback.options import LLM_DEFAULTS
 from livekit_fallback.provider import Member, member_of, named_providers
@@ -164,10 +165,11 @@ def test_entry_shows_what_it_holds():
 
 def test_member_knows_whether_the_adapter_made_its_instance():
     """Only wrappers are closed with the adapter; what the user passed in is not."""
-    mine, wrapper, limits = object(), object(), Limits(None, None)
+    mine, wrapper = object(), object()
+    rest = Limits(None, None), "replay", LatencyPolicy(), None, False
 
-    assert not Member(0, "a", mine, mine, limits, "replay").is_wrapped
-    assert Member(0, "a", wrapper, mine, limits, "replay").is_wrapped
+    assert not Member(0, "a", mine, mine, *rest).is_wrapped
+    assert Member(0, "a", wrapper, mine, *rest).is_wrapped
 
 
 # --- what is special about one -----------------------------------------------------------------

@@ -62,10 +62,10 @@ class Demotion:
     def _evidence_missing(self, provider: int, now: float) -> float:
         """Return how many more slow outputs are too many: 0 or less if there were enough."""
         circuit, pace = self._book.circuit(provider), self._book.pace(provider)
-        if not circuit.state.is_usable or not pace.is_known(now):
+        if pace.limit == inf or not circuit.state.is_usable or not pace.is_known(now):
             return inf
         # a provider that has yet to prove itself is given no second chance
-        limit = pace.limit if circuit.state is State.HEALTHY else min(1, pace.limit)
+        limit = pace.limit if circuit.state is State.HEALTHY else 1
         return limit - pace.hits(circuit.generation)
 
     def _could_stand_in(self, provider: int, now: float) -> bool:

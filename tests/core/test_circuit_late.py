@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from livekit_fallback.core.circuit import Circuit, Permit, State
-from livekit_fallback.core.outcome import CANCELLED
+from livekit_fallback.core.outcome import CANCELLED, OVERTAKEN, TOO_SLOW
 from tests.support.circuits import (
     LATER,
     NOW,
@@ -21,7 +21,12 @@ from tests.support.circuits import (
 )
 from tests.support.outcomes import SERVED, failed
 
-OUTCOMES = {"success": SERVED, "failure": failed(), "cancelled": CANCELLED}
+OUTCOMES = {
+    "success": SERVED,
+    "failure": failed(),
+    "cancelled": CANCELLED,
+    "overtaken": OVERTAKEN,
+}
 
 all_outcomes = pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=OUTCOMES.keys())
 
@@ -45,6 +50,13 @@ def before_the_outage() -> tuple[Circuit, Permit]:
     circuit = new_circuit()
     old = circuit.permit()
     circuit.record(circuit.permit(), failed(), NOW)
+    return circuit, old
+
+
+def before_the_demotion() -> tuple[Circuit, Permit]:
+    circuit = new_circuit()
+    old = circuit.permit()
+    circuit.demote(TOO_SLOW, NOW)
     return circuit, old
 
 
@@ -127,6 +139,7 @@ def before_it_was_given_up() -> tuple[Circuit, Permit]:
     "story",
     [
         before_the_outage,
+        before_the_demotion,
         before_the_probe,
         before_the_recovery,
         before_outage_and_recovery,
@@ -160,6 +173,17 @@ def test_concurrent_failures_are_one_outage():
 
     assert [change is not None for change in changes] == [True] + [False] * 9
     assert (circuit.due, circuit.failures) == (NOW + 5.0, 1)
+
+
+def test_failure_beside_a_probe_is_left_to_the_probe():
+    """A last resort that fails while the probe is out must not end the probe."""
+    circuit, _ = probing()
+    before = seen(circuit)
+
+    change = circuit.record(circuit.permit(), failed(), LATER)
+
+    assert change is None
+    assert seen(circuit) == before
 
 
 @all_outcomes

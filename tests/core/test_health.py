@@ -7,6 +7,7 @@ import pytest
 
 from livekit_fallback.core.circuit import State
 from livekit_fallback.core.health import NOBODY, HealthBook
+from livekit_fallback.core.latency import LatencyPolicy, Sample
 from livekit_fallback.core.outcome import CANCELLED, Outcome
 from tests.support.circuits import NOW, new_book
 from tests.support.outcomes import SERVED, failed
@@ -66,39 +67,6 @@ def test_rested_provider_waits_for_its_probe():
     assert not book.acquire(0, RESTED).is_probe
 
 
-def test_all_cooling_down_are_asked_soonest_due_first():
-    """An agent never refuses to speak: everybody is tried, the best chance first."""
-    book = new_book()
-    fail(book, 1, now=NOW)
-    fail(book, 2, now=NOW + 1.0)
-    fail(book, 0, now=NOW + 2.0)
-
-    assert book.order(NOW + 3.0) == [1, 2, 0]
-
-
-def test_equally_due_are_asked_by_priority():
-    """One blip takes all providers down at once; the primary is still the first choice."""
-    book = new_book()
-    fail(book, 2, 1, 0)
-
-    assert book.order(NOW) == [0, 1, 2]
-
-
-@pytest.mark.parametrize("state", [State.COOLING_DOWN, State.PROBING])
-def test_success_of_the_last_resort_heals(state):
-    """A provider that served while all were down is healthy and asked first from then on."""
-    book = new_book()
-    fail(book, 0, 1, 2)
-    if state is State.PROBING:
-        book.circuit(2).probe_permit(RESTED)
-
-    change = book.record(book.acquire(2, RESTED), SERVED, RESTED)
-
-    assert change is not None
-    assert (change.provider, change.before, change.after) == (2, state, State.HEALTHY)
-    assert book.order(RESTED) == [2, 0, 1]
-
-
 def test_outcome_goes_to_the_provider_of_its_permit():
     """Of concurrent attempts on several providers each changes only its own provider."""
     book = new_book()
@@ -133,18 +101,6 @@ def test_given_up_is_asked_after_all_others():
     assert book.order(RESTED) == [1, 2, 0]
 
 
-def test_all_given_up_are_asked_by_priority():
-    """An agent never refuses to speak; who is known to speak after all is asked first."""
-    book = new_book(give_up_after=1)
-    for provider in (1, 2, 0):
-        fail(book, provider)
-        give_up(book, provider)
-
-    assert book.order(RESTED) == [0, 1, 2]
-    book.mark_served(1, RESTED)
-    assert book.order(RESTED) == [1, 0, 2]
-
-
 @pytest.mark.parametrize("others_are_down", [False, True])
 def test_disabled_by_hand_is_not_asked_at_all(others_are_down):
     """What somebody has taken out gets no request, however badly the others do."""
@@ -170,15 +126,6 @@ def test_last_provider_must_not_be_disabled():
     assert not new_book(1).may_disable(0)
 
 
-def test_given_up_provider_is_still_somebody_to_ask():
-    """It is the last resort, so the others may be disabled."""
-    book = new_book(2, give_up_after=1)
-    fail(book, 1)
-    give_up(book, 1)
-
-    assert book.may_disable(0)
-
-
 # --- whom to leave, and for whom ---------------------------------------------------------------
 
 
@@ -195,15 +142,6 @@ def test_higher_priority_outranks():
     assert [book.can_be_outranked(i) for i in range(3)] == [False, True, True]
 
 
-def test_preferred_outranks_everybody_and_is_outranked_by_nobody():
-    """The preference of an operator comes before the list, in both directions."""
-    book = new_book()
-    book.prefer(1)
-
-    assert [outranked_by(book, i) for i in range(3)] == [[1], [], [0, 1]]
-    assert all(book.can_be_outranked(i) for i in (0, 2))
-
-
 def test_disabled_provider_is_outranked_by_all_others():
     """Work does not stay with a provider that was taken out, not even with the primary."""
     book = new_book()
@@ -216,13 +154,66 @@ def test_disabled_provider_is_outranked_by_all_others():
     assert outranked_by(book, 0) == [1, 2]
 
 
-def test_primary_that_rests_is_not_left_for_a_backup():
-    """Its work goes well all the same, or it would have failed."""
-    book = new_book()
-    fail(book, 0)
+# --- slow: a first look; test_demotion.py and test_health_urgent.py go on ----------------------
 
-    assert not book.can_be_outranked(0)
-    assert outranked_by(book, 0) == []
+
+def test_whoever_is_left_for_being_slow_is_outranked_by_all():
+    """It rests, and what it is still at had better go elsewhere."""
+    book = new_book(latency=LatencyPolicy(0.8))
+
+    book.demote(0, NOW)
+
+    assert book.order(NOW) == [1, 2, 0]
+    assert outranked_by(book, 0) == [1, 2]
+
+
+def test_whoever_goes_on_with_what_it_was_left_for_shows_nothing_by_it():
+    """It serves what it is at to the end, and rests all the same."""
+    book = new_book(latency=LatencyPolicy(0.8))
+    book.demote(0, NOW)
+
+    change = book.record(book.renew(0), SERVED, NOW)
+
+    assert change is None
+    assert book.circuit(0).state is State.COOLING_DOWN
+
+
+def test_slow_backup_stands_back_unless_it_is_at_work_or_out():
+    """Who could be asked in its stead is asked first, and a probe has to show better."""
+    book = new_book(latency=LatencyPolicy(0.8), probed=frozenset({1}))
+    for provider in range(3):
+        assert book.judge(provider, Sample(2.0), NOW)
+    assert book.probed == {1}
+    assert book.order(NOW) == [0, 1, 2]  # all stand back but for the first, which is at work
+
+    assert [book.waits(i, NOW + 61.0) for i in range(3)] == [False, True, False]
+    book.mark_served(1, NOW)
+    fail(book, 2)
+    assert [book.waits(i, NOW) for i in range(3)] == [True, False, False]
+    assert book.order(NOW) == [1, 0, 2]
+
+
+def test_output_of_an_older_time_is_not_judged():
+    """A request that began before an outage says nothing about the provider that is back."""
+    book = new_book(latency=LatencyPolicy(0.8))
+    old = book.acquire(0, NOW)
+    fail(book, 0)
+    recover(book, 0)
+
+    assert book.judge(0, Sample(2.0), NOW, old) is None
+    assert book.pace(0).slow_outputs == 0
+
+
+def test_fastest_is_asked_first_when_time_is_short():
+    """Where it is known of the first how fast it is."""
+    book = new_book(2)
+    orders = []
+    for provider, seconds in [(1, 0.2), (0, 0.3)]:
+        for _ in range(3):
+            book.pace(provider).add(Sample(seconds))
+        orders.append(book.order(NOW, is_urgent=True))
+
+    assert orders == [[0, 1], [1, 0]]
 
 
 # --- what is counted ---------------------------------------------------------------------------

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chain's health as a state machine, against a model that is too simple to be wrong.
-
-The model writes down, for each provider, what the rules say in so many words. Whatever was given
-out before a provider stopped or began to be usable belongs to another *era* and has no effect.
-"""
+"""A chain's health as a state machine, against a model that is too simple to be wrong."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from hypothesis import assume, settings, strategies as st
 from hypothesis.stateful import (
@@ -21,118 +17,40 @@ from hypothesis.stateful import (
     rule,
 )
 
-from livekit_fallback.core.circuit import Change, HealthPolicy, Permit, State
+from livekit_fallback.core.circuit import Change, HealthPolicy, Permit
+from livekit_fallback.core.demotion import Demotion
 from livekit_fallback.core.health import HealthBook, OrderPolicy
-from livekit_fallback.core.outcome import CANCELLED, FailureKind, Outcome, Status
+from livekit_fallback.core.latency import Bound, LatencyPolicy, Sample
+from livekit_fallback.core.outcome import CANCELLED, OVERTAKEN, FailureKind, Outcome, Status
+from tests.support.health_model import BASE, CAP, OFF, RESTING, TESTING, TRIAL, WELL, Given, Model
 from tests.support.outcomes import SERVED, failed
 
-BASE, CAP, ASKED_FOR = 4.0, 32.0, 20.0
-WELL, RESTING, TESTING = State.HEALTHY, State.COOLING_DOWN, State.PROBING
-TRIAL, OFF = State.PROBATION, State.DISABLED
+ASKED_FOR = 20.0
+SLOW = 0.8
 
 outcomes = st.sampled_from(
     [
         SERVED,
         SERVED,
         CANCELLED,
+        OVERTAKEN,
         *map(failed, FailureKind),
         failed(FailureKind.RATE_LIMITED, retry_after=ASKED_FOR),
     ]
 )
-
-
-@dataclass
-class Model:
-    """One provider, naively."""
-
-    give_up_after: int | None
-    shares: tuple[float, ...]
-    successes: int
-    state: State = WELL
-    by_hand: bool = False
-    era: int = 0
-    due: float = 0.0
-    down_since: float = 0.0
-    bad: int = 0
-    failed_recoveries: int = 0
-    good: int = 0
-    newest_success: int = 0
-    requests: int = 0
-    ended: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
-    probes: int = 0
-    probe_out: int | None = None  # number of the probe that is out
-
-    def goes(self, to: State, now: float, rest: float = 0.0) -> Change:
-        """It moves on; return the change."""
-        was, self.state = self.state, to
-        usable = (WELL, TRIAL)
-        if not (was in usable and to in usable):
-            self.era += 1
-        if was in usable and to not in usable:
-            self.down_since = now
-        if to is WELL:
-            self.bad = self.failed_recoveries = 0
-        if to is TRIAL:
-            self.good = 0
-        if to is RESTING:
-            self.due = now + rest
-        if to is not TESTING:
-            self.probe_out = None
-        self.by_hand = False
-        return Change(0, was, to, 0.0 if was in usable else now - self.down_since, rest)
-
-    def hears(self, given: Given, outcome: Outcome, now: float) -> Change | None:
-        """An outcome comes in; return the change, if any."""
-        if given.era != self.era or self.state is OFF:
-            return None
-        if outcome.status is Status.SUCCESS:
-            return self.hears_good(given, now)
-        failure = outcome.failure
-        if failure is None or failure.kind is FailureKind.REQUEST:
-            if not given.is_probe:
-                return None
-            return self.goes(RESTING, now, 0.0 if failure is None else self.rest(outcome))
-        is_news = self.state in (WELL, TRIAL) and given.number > self.newest_success
-        return self.hears_bad(outcome, now) if given.is_probe or is_news else None
-
-    def hears_good(self, given: Given, now: float) -> Change | None:
-        self.newest_success = max(self.newest_success, given.number)
-        if self.state is WELL:
-            return None
-        if self.state is not TRIAL:
-            return self.goes(TRIAL if given.is_probe else WELL, now)
-        self.good += 1
-        return self.goes(WELL, now) if self.good == self.successes * len(self.shares) else None
-
-    def hears_bad(self, outcome: Outcome, now: float) -> Change:
-        self.bad += 1
-        if self.state is not WELL:
-            self.failed_recoveries += 1
-            if self.failed_recoveries == self.give_up_after:
-                return self.goes(OFF, now)
-        return self.goes(RESTING, now, self.rest(outcome))
-
-    @property
-    def share(self) -> float:
-        if self.state is WELL:
-            return 1.0
-        return self.shares[self.good // self.successes if self.state is TRIAL else 0]
-
-    def rest(self, outcome: Outcome) -> float:
-        assert outcome.failure is not None
-        rest = CAP if outcome.failure.kind is FailureKind.AUTH else BASE * 2 ** (self.bad - 1)
-        return max(min(rest, CAP), outcome.failure.retry_after or 0.0)
-
-
-@dataclass(frozen=True)
-class Given:
-    """A permit that is out, with what the model knew when it was given."""
-
-    permit: Permit
-    era: int
-    number: int
-    is_probe: bool
-    is_request: bool
+samples = st.builds(
+    Sample,
+    st.sampled_from([0.2, SLOW, 2.0, 2.0, 2.0]),
+    st.sampled_from([*Bound, Bound.EXACT, Bound.EXACT]),
+)
+policies = st.sampled_from(
+    [
+        LatencyPolicy(SLOW, hits=2),
+        LatencyPolicy(SLOW, hits=3),
+        LatencyPolicy(SLOW, ratio=0.6, window=3),
+        LatencyPolicy(),
+    ]
+)
 
 
 class HealthMachine(RuleBasedStateMachine):
@@ -147,6 +65,7 @@ class HealthMachine(RuleBasedStateMachine):
         give_up_after=st.sampled_from([None, 1, 3]),
         shares=st.sampled_from([(1.0,), (0.5, 1.0), (0.1, 0.5, 1.0)]),
         successes=st.integers(1, 2),
+        latency=policies,
     )
     def begin(
         self,
@@ -156,13 +75,17 @@ class HealthMachine(RuleBasedStateMachine):
         give_up_after: int | None,
         shares: tuple[float, ...],
         successes: int,
+        latency: LatencyPolicy,
     ) -> None:
         self.now, self.number = 1000.0, 0
         self.live, self.sticky, self.dwell = live, sticky, dwell
         policy = HealthPolicy(BASE, CAP, give_up_after, shares, successes)
-        order = OrderPolicy(tuple(live), sticky, dwell)
-        self.book = HealthBook([policy] * len(live), order, jitter=lambda: 0.0)
-        self.models = [Model(give_up_after, shares, successes) for _ in live]
+        self.probed = frozenset(i for i, is_live in enumerate(live) if not is_live)
+        order = OrderPolicy(tuple(live), sticky, dwell, self.probed)
+        self.book = HealthBook(
+            [policy] * len(live), order, jitter=lambda: 0.0, latency=[latency] * len(live)
+        )
+        self.models = [Model(give_up_after, shares, successes, latency) for _ in live]
         self.last_served, self.switched_at = 0, float("-inf")
         self.preferred: int | None = None
         self.held_back: frozenset[int] = frozenset()
@@ -172,7 +95,7 @@ class HealthMachine(RuleBasedStateMachine):
 
     # --- requests, probes and what becomes of them ---
 
-    @rule(seconds=st.sampled_from([0.0, 0.5, BASE, 2 * BASE, CAP]))
+    @rule(seconds=st.sampled_from([0.0, 0.5, BASE, 2 * BASE, 2 * CAP]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
@@ -246,6 +169,50 @@ class HealthMachine(RuleBasedStateMachine):
             self.last_served, self.switched_at = self.pick(provider), self.now
         self.book.mark_served(self.pick(provider), self.now)
 
+    # --- latencies ---
+
+    @rule(given=out, sample=samples)
+    def output_is_timed(self, given: Given, sample: Sample) -> None:
+        self.take(given.permit.provider, sample, given)
+
+    @rule(
+        provider=st.integers(0, 3),
+        sample=samples,
+        times=st.integers(1, 4),
+        is_reviewed=st.booleans(),
+    )
+    def somebody_else_times_outputs(
+        self, provider: int, sample: Sample, times: int, is_reviewed: bool
+    ) -> None:
+        for _ in range(times):
+            self.take(self.pick(provider), sample, None)
+        if is_reviewed:
+            self.slow_one_is_left()
+
+    def take(self, provider: int, sample: Sample, given: Given | None) -> None:
+        model, permit = self.models[provider], None if given is None else given.permit
+        if sample.bound is Bound.EXACT:
+            self.book.pace(provider).add(sample)
+            model.timed.append(sample.seconds)
+        told = self.book.judge(provider, sample, self.now, permit)
+        assert told is model.takes(sample, self.now, given)
+
+    @rule()
+    def slow_one_is_left(self) -> None:
+        first, *others = self.book.order(self.now)
+        could_stand_in = [
+            i
+            for i in others
+            if self.models[i].could_stand_in(self.now, can_be_probed=i in self.probed)
+        ]
+        is_left = self.models[first].is_too_slow(self.now) and bool(could_stand_in)
+
+        assert Demotion(self.book).to_leave(self.now) == (first if is_left else None)
+
+        if is_left:
+            change = self.book.demote(first, self.now)
+            self.must_tell(first, change, self.models[first].is_left_for_being_slow(self.now))
+
     # --- operators ---
 
     @rule(provider=st.integers(0, 3))
@@ -263,11 +230,11 @@ class HealthMachine(RuleBasedStateMachine):
     def somebody_enables(self, provider: int) -> None:
         model = self.models[self.pick(provider)]
         told = self.book.circuit(self.pick(provider)).enable(self.now)
-        is_usable = model.state in (WELL, TRIAL)
-        model.failed_recoveries = model.failed_recoveries if is_usable else 0
-        self.must_tell(
-            self.pick(provider), told, None if is_usable else model.goes(TRIAL, self.now)
-        )
+        if model.is_usable:
+            assert told is None
+            return
+        model.failed_recoveries = 0
+        self.must_tell(self.pick(provider), told, model.goes(TRIAL, self.now))
 
     @rule(provider=st.none() | st.integers(0, 3))
     def somebody_prefers(self, provider: int | None) -> None:
@@ -295,7 +262,14 @@ class HealthMachine(RuleBasedStateMachine):
 
     def seen(self, provider: int) -> tuple[object, ...]:
         circuit = self.book.circuit(provider)
-        return circuit.state, circuit.due, circuit.failures, circuit.share, circuit.is_barred
+        return (
+            circuit.state,
+            circuit.due,
+            circuit.failures,
+            circuit.share,
+            circuit.is_barred,
+            circuit.is_demoted,
+        )
 
     @invariant()
     def health_is_that_of_the_model(self) -> None:
@@ -303,22 +277,32 @@ class HealthMachine(RuleBasedStateMachine):
             circuit = self.book.circuit(i)
             assert (circuit.state, circuit.failures) == (model.state, model.bad)
             assert (circuit.share, circuit.is_barred) == (model.share, model.by_hand)
+            assert circuit.is_demoted == model.is_demoted
             assert model.state is not RESTING or circuit.due == model.due
 
     @invariant()
+    def slowness_is_that_of_the_model(self) -> None:
+        for i, model in enumerate(self.models):
+            pace = self.book.pace(i)
+            assert pace.slow_outputs == model.slow_ever
+            assert pace.hits(self.book.circuit(i).generation) == model.hits
+
+    @invariant()
     def everybody_is_asked_in_the_order_of_the_rules(self) -> None:
-        def rank(i: int) -> tuple[float, ...]:
+        def rank(i: int, fastest: int | None = None) -> tuple[float, ...]:
             model, is_usable = self.models[i], self.is_usable(i)
             if not is_usable:
                 return (5, i != self.last_served, i) if model.state is OFF else (4, model.due, i)
             if i in self.held_back:
                 return 3, i
+            if i == fastest:
+                return (-1,)
             if i == self.preferred:
                 return (0,)
             stays = self.sticky or self.now < self.switched_at + self.dwell
-            if stays and i == self.last_served and model.state in (WELL, TRIAL):
+            if stays and i == self.last_served and model.is_usable:
                 return (1,)
-            return 2, i
+            return 2, self.stands_back(i), i
 
         askable = [i for i, model in enumerate(self.models) if not model.by_hand]
         order = self.book.order(self.now, self.held_back)
@@ -327,9 +311,24 @@ class HealthMachine(RuleBasedStateMachine):
         if any(self.is_usable(i) for i in askable):
             assert self.is_usable(order[0]), "asked first though another is usable"
         assert self.book.first(self.now) == self.book.order(self.now)[0]
+        urgently = self.book.order(self.now, self.held_back, is_urgent=True)
+        fastest = self.fastest([i for i in askable if self.is_usable(i)])
+        assert urgently == sorted(askable, key=lambda i: rank(i, fastest))
+
+    def stands_back(self, provider: int) -> bool:
+        model, can_be_probed = self.models[provider], provider in self.probed
+        is_at_work = provider == self.last_served
+        return not is_at_work and model.stands_back(self.now, can_be_probed=can_be_probed)
+
+    def fastest(self, usable: list[int]) -> int | None:
+        asked = sorted((i for i in usable if i not in self.held_back), key=self.stands_back)
+        times = {i: self.models[i].typical for i in asked}
+        if not times or next(iter(times.values())) is None:
+            return None
+        return min((i for i in asked if times[i] is not None), key=lambda i: times[i] or 0.0)
 
     def is_usable(self, provider: int) -> bool:
-        usable = self.models[provider].state in (WELL, TRIAL) or (
+        usable = self.models[provider].is_usable or (
             self.live[provider] and self.probe_is_due(provider)
         )
         assert self.book.usable(provider, self.now) == usable
@@ -343,6 +342,7 @@ class HealthMachine(RuleBasedStateMachine):
             assert tally.successes == ended[Status.SUCCESS]
             assert tally.failures.total() == ended[Status.FAILURE]
             assert tally.cancelled == ended[Status.CANCELLED]
+            assert tally.overtaken == ended[Status.OVERTAKEN]
             assert tally.probes == model.probes
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 
 import pytest
 
-from livekit_fallback.core.outcome import CANCELLED, Failure, FailureKind, Status
+from livekit_fallback.core.outcome import (
+    CANCELLED,
+    OVERTAKEN,
+    SERVED,
+    TOO_SLOW,
+    Failure,
+    FailureKind,
+    Status,
+)
 
 #: kind -> (counts against health, may pass, worth asking the same provider again)
 MEANING = {
@@ -33,11 +41,24 @@ def test_deadline_that_passed_is_not_retried_on_the_same_provider():
     assert failure.counts
 
 
-def test_cancelled_blames_nobody():
-    """A cancelled attempt has neither a failure nor a latency."""
-    assert CANCELLED.status is Status.CANCELLED
-    assert CANCELLED.failure is None
-    assert CANCELLED.latency is None
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (SERVED, Status.SUCCESS),
+        (CANCELLED, Status.CANCELLED),
+        (OVERTAKEN, Status.OVERTAKEN),
+    ],
+)
+def test_only_a_failure_blames_anybody(outcome, status):
+    """Who served, was cancelled or was overtaken has no failure, and each says which it is."""
+    assert outcome.status is status
+    assert outcome.failure is None
+
+
+def test_too_slow_is_left_like_a_failure_that_may_pass():
+    """A slow provider rests as after a passing failure, under a reason of its own."""
+    assert (TOO_SLOW.kind, TOO_SLOW.reason) == (FailureKind.TRANSIENT, "latency")
+    assert TOO_SLOW.retry_after is None
 
 
 def test_what_happened_cannot_be_changed_afterwards():

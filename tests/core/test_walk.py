@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from livekit_fallback.core.latency import WARM_AFTER, Sample
 from livekit_fallback.core.outcome import FailureKind
 from livekit_fallback.core.walk import Limits, Wait, Walk
 from tests.support.circuits import new_book
@@ -67,15 +68,6 @@ def test_everybody_is_asked_though_everybody_is_cooling_down(live_probe):
 
     assert silences == [2.0, 2.0, 8.0]
     assert walked.next() is None
-
-
-def test_cooling_provider_is_asked_though_the_healthy_one_hangs():
-    """Exhausted means that every provider was asked, a cooling one included."""
-    book = new_book(2)
-    book.record(book.acquire(0, 999.0), failed(), 999.0)
-    walked = Walked(2, book=book)
-
-    assert walked.fail_until_exhausted(walked.hang) == [1, 0]
 
 
 # --- for how long ------------------------------------------------------------------------------
@@ -277,28 +269,6 @@ def test_answer_that_broke_off_is_searched_for_with_a_new_budget():
     assert walked.hang(backup) == 12.0
 
 
-def test_old_deadline_is_void_after_a_provider_that_had_served():
-    """A recogniser heard a silent caller for an hour: its end is not the end of the budget."""
-    walked = Walked(2, total=12.0)
-    step = walked.asked()
-    walked.walk.first_output_due(step, walked.now)
-    walked.now += 3600.0
-    walked.walk.report(step, failure(), walked.now, owed=False, fresh=True)
-
-    assert walked.hang(walked.asked()) == 12.0
-
-
-def test_who_failed_before_another_served_is_asked_at_once():
-    """After a minute of service the earlier failures are old news, and nobody waits for them."""
-    walked = Walked(2)
-    walked.fail(walked.asked())
-    step = walked.asked()
-    walked.now += 60.0
-    walked.walk.report(step, failure(), walked.now, fresh=True)
-
-    assert walked.asked().provider == 0
-
-
 def test_failure_before_anything_was_owed_leaves_the_budget_alone():
     """A voice that is refused while there is no text yet has cost the caller nothing."""
     walked = Walked(2, total=12.0)
@@ -345,3 +315,30 @@ def test_a_retry_is_known_before_it_comes():
     walked.waited()
     walked.fail(walked.asked())
     assert not walked.walk.asks_again
+
+
+# --- when time is short: a first look; test_walk_hedge.py and test_walk_latency.py go on --------
+
+
+def test_second_provider_is_asked_while_the_first_is_silent():
+    """The next of those that are usable and were not asked; nobody, once there is nobody."""
+    walked = Walked(2)
+    first = walked.asked()
+
+    hedge = walked.hedged(first.provider)
+
+    assert (hedge.provider, hedge.permit.provider) == (1, 1)
+    assert walked.walk.hedge(walked.now, [0, 1]) is None
+
+
+def test_deadline_follows_what_the_provider_usually_takes():
+    """Until that is known it is the longest."""
+    walked = Walked(2, attempt_timeout=2.0, adaptive_from=0.5)
+    step = walked.asked()
+    due = [walked.walk.first_output_due(step, walked.now)]
+
+    for _ in range(WARM_AFTER):
+        walked.book.pace(0).add(Sample(0.4))
+    due.append(walked.walk.first_output_due(step, walked.now))
+
+    assert due == [walked.now + 2.0, walked.now + 0.8]

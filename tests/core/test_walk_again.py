@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a request asks the same provider again, and how long it waits before."""
+"""When a request asks the same provider again, how long it waits, and when it begins anew."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from livekit_fallback.core.outcome import FailureKind
 from livekit_fallback.core.walk import Wait
 from tests.support.circuits import new_book
+from tests.support.outcomes import failure
 from tests.support.walks import Walked
 
 
@@ -150,4 +151,29 @@ def test_provider_that_rests_is_retried_all_the_same():
     walked.waited()
 
     assert not book.usable(0, walked.now)
+    assert walked.asked().provider == 0
+
+
+# --- after a provider has served ---------------------------------------------------------------
+
+
+def test_old_deadline_is_void_after_a_provider_that_had_served():
+    """A recogniser heard a silent caller for an hour: its end is not the end of the budget."""
+    walked = Walked(2, total=12.0)
+    step = walked.asked()
+    walked.walk.first_output_due(step, walked.now)
+    walked.now += 3600.0
+    walked.walk.report(step, failure(), walked.now, owed=False, fresh=True)
+
+    assert walked.hang(walked.asked()) == 12.0
+
+
+def test_who_failed_before_another_served_is_asked_at_once():
+    """After a minute of service the earlier failures are old news, and nobody waits for them."""
+    walked = Walked(2)
+    walked.fail(walked.asked())
+    step = walked.asked()
+    walked.now += 60.0
+    walked.walk.report(step, failure(), walked.now, fresh=True)
+
     assert walked.asked().provider == 0

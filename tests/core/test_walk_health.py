@@ -98,6 +98,15 @@ def test_given_up_provider_is_the_last_resort():
     assert asked == [1, 2, 0]
 
 
+def test_cooling_provider_is_asked_though_the_healthy_one_hangs():
+    """Exhausted means that every provider was asked, a cooling one included."""
+    book = new_book(2)
+    book.record(book.acquire(0, 999.0), failed(), 999.0)
+    walked = Walked(2, book=book)
+
+    assert walked.fail_until_exhausted(walked.hang) == [1, 0]
+
+
 # --- held back ---------------------------------------------------------------------------------
 
 

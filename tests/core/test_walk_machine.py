@@ -13,10 +13,10 @@ import math
 
 import pytest
 from hypothesis import assume, given, settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from livekit_fallback.core.health import HealthBook
-from livekit_fallback.core.outcome import CANCELLED, FailureKind, Outcome
+from livekit_fallback.core.outcome import CANCELLED, OVERTAKEN, FailureKind, Outcome
 from livekit_fallback.core.walk import Try, Wait
 from tests.support.circuits import new_book
 from tests.support.outcomes import SERVED, failed
@@ -30,6 +30,7 @@ SLACK = 1e-5  # of floating point
 draws = st.sampled_from([0.0, 0.3, 0.999, ALMOST_ONE])
 kinds = st.sampled_from(FailureKind)
 seconds = st.sampled_from([0.0, 0.05, 0.7, 2.5])
+picks = st.integers(0, 1)  # the first of those at work, or its hedge
 
 
 class Follower:
@@ -46,6 +47,7 @@ class Follower:
 
     def begin(self) -> None:
         self.step: Try | None = None
+        self.hedge: Try | None = None  # asked while the other is silent
         self.over = False
         self.deadline: float | None = None
         self.owed = False
@@ -53,6 +55,14 @@ class Follower:
         self.refused: set[int] = set()
         self.retry: int | None = None  # whom it must ask again before the next one
         self.paused = False
+
+    @property
+    def at_work(self) -> list[Try]:
+        return [step for step in (self.step, self.hedge) if step is not None]
+
+    @property
+    def may_be_joined(self) -> bool:
+        return len(self.at_work) == 1 and not self.max_retry
 
     def go_on(self) -> None:
         if self.paused and self.retry in self.taken_out:
@@ -111,11 +121,29 @@ class Follower:
         self.retry, self.paused = None, False
         self.step = step
 
-    def owe(self) -> float | None:
-        """Let output be owed now; return until when."""
+    def join(self) -> None:
+        """Ask somebody as well, while the one at work is silent."""
         assert self.step is not None
+        running = [self.step.provider]
+        free = [
+            i
+            for i in self.not_yet_asked()
+            if i not in running and self.walked.book.circuit(i).state.is_usable
+        ]
+        self.hedge = self.walked.walk.hedge(self.walked.now, running)
+        assert (self.hedge is None) == (not free), "nobody joins, or somebody who must not"
+        if self.hedge is not None:
+            assert self.gradual or self.hedge.provider == free[0], "not the best of those left"
+            assert self.hedge.provider in free
+            assert not self.hedge.permit.is_probe
+            assert not self.hedge.is_last or len(free) == 1
+            self.asked.append(self.hedge.provider)
+            self.asked_at[self.hedge.provider] = self.walked.now
+
+    def owe(self, step: Try) -> float | None:
+        """Let output be owed now; return until when."""
         self.start()
-        due = self.walked.walk.first_output_due(self.step, self.walked.now)
+        due = self.walked.walk.first_output_due(step, self.walked.now)
         if self.deadline is not None:
             assert due is not None
             assert due <= self.deadline
@@ -126,11 +154,12 @@ class Follower:
             self.owed = True
             self.deadline = None if self.total is None else self.walked.now + self.total
 
-    def fail(self, kind: FailureKind, *, timed_out: bool) -> None:
-        assert self.step is not None
-        step, self.step = self.step, None
+    def fail(self, step: Try, kind: FailureKind, *, timed_out: bool) -> None:
         self.start()
         self.walked.fail(step, kind, timed_out=timed_out)
+        if step is self.step:
+            self.step = self.hedge
+        self.hedge = None
         if kind in (FailureKind.AUTH, FailureKind.REQUEST):
             self.refused.add(step.provider)
         elif kind is FailureKind.TRANSIENT and not timed_out:
@@ -190,38 +219,47 @@ class WalkMachine(RuleBasedStateMachine):
         if self.me.step is None and not self.me.over:
             self.me.go_on()
 
-    @rule(kind=kinds, after=seconds)
-    def attempt_fails(self, kind: FailureKind, after: float) -> None:
-        if self.me.step is not None:
-            self.me.walked.now += after
-            self.me.fail(kind, timed_out=False)
-
+    @precondition(lambda self: self.me.may_be_joined)
     @rule()
-    def attempt_hangs(self) -> None:
-        if self.me.step is None:
-            return
-        due = self.me.owe()
-        if due is not None:
-            self.me.walked.now = max(due, self.me.walked.now)
-            self.me.fail(FailureKind.TRANSIENT, timed_out=True)
+    def another_joins(self) -> None:
+        self.me.join()
 
-    @rule(after=seconds)
-    def attempt_serves(self, after: float) -> None:
-        if self.me.step is None:
-            return
-        self.me.walked.now += after
-        self.book.mark_served(self.me.step.provider, self.me.walked.now)
-        self.me.walked.serve(self.me.step)
-        self.me.begin()
+    @rule(which=picks, kind=kinds, after=seconds)
+    def attempt_fails(self, which: int, kind: FailureKind, after: float) -> None:
+        for step in self.me.at_work[which:][:1]:
+            self.me.walked.now += after
+            self.me.fail(step, kind, timed_out=False)
+
+    @rule(which=picks)
+    def attempt_hangs(self, which: int) -> None:
+        for step in self.me.at_work[which:][:1]:
+            due = self.me.owe(step)
+            if due is not None:
+                self.me.walked.now = max(due, self.me.walked.now)
+                self.me.fail(step, FailureKind.TRANSIENT, timed_out=True)
+
+    @rule(which=picks, after=seconds)
+    def attempt_serves(self, which: int, after: float) -> None:
+        for winner in self.me.at_work[which:][:1]:
+            self.me.walked.now += after
+            for loser in self.me.at_work:
+                if loser is not winner:
+                    self.book.record(loser.permit, OVERTAKEN, self.me.walked.now)
+            self.book.mark_served(winner.provider, self.me.walked.now)
+            self.me.walked.serve(winner)
+            self.me.begin()
 
     @rule()
     def caller_interrupts_and_speaks_again(self) -> None:
-        if self.me.step is not None:
-            self.book.record(self.me.step.permit, CANCELLED, self.me.walked.now)
+        for step in self.me.at_work:
+            self.book.record(step.permit, CANCELLED, self.me.walked.now)
         self.me.walked.walk.restart()
         self.me.begin()
 
-    @rule(provider=st.integers(0, 3), outcome=st.sampled_from([SERVED, CANCELLED, failed()]))
+    @rule(
+        provider=st.integers(0, 3),
+        outcome=st.sampled_from([SERVED, CANCELLED, OVERTAKEN, failed()]),
+    )
     def another_request_reports(self, provider: int, outcome: Outcome) -> None:
         now = self.me.walked.now
         permit = self.book.acquire(provider % self.me.size, now)
@@ -278,8 +316,8 @@ class WalkMachine(RuleBasedStateMachine):
     def every_request_is_accounted_for(self) -> None:
         for i in range(self.me.size):
             tally = self.book.tally(i)
-            under_way = self.me.step is not None and self.me.step.provider == i
-            ended = tally.successes + tally.failures.total() + tally.cancelled
+            under_way = i in [step.provider for step in self.me.at_work]
+            ended = tally.successes + tally.failures.total() + tally.cancelled + tally.overtaken
             assert tally.requests == ended + under_way
 
 

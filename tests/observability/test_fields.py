@@ -66,6 +66,7 @@ def test_all_own_events_are_subscribed_to():
         "output_lost",
         "health_changed",
         "probed",
+        "hedged",
         "flapping",
         "tts_availability_changed",
     }

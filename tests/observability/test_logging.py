@@ -21,6 +21,7 @@ LEVELS = {
     "output_lost": logging.WARNING,
     "health_changed": logging.DEBUG,
     "probed": logging.DEBUG,
+    "hedged": logging.INFO,
     "flapping": logging.WARNING,
 }
 # Of a record as the logging module makes it; what is more was put there by us.

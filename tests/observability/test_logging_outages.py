@@ -59,6 +59,7 @@ async def _talk(chain: Line, seconds: int) -> None:
 MOVES: dict[str, tuple[HealthChangedEvent, int]] = {
     "failed": (health_changed(), logging.DEBUG),
     "rejected": (health_changed(kind="auth"), logging.ERROR),
+    "too-slow": (health_changed(reason="latency", latency=1.9), logging.DEBUG),
     "limited": (health_changed(kind="rate_limited"), logging.DEBUG),
     "probing": (health_changed(before="cooling_down", after="probing"), logging.DEBUG),
     "returned": (health_changed(before="probing", after="probation", kind=""), logging.DEBUG),

@@ -17,7 +17,7 @@ import pytest
 
 from livekit_fallback.core.circuit import HealthPolicy, Permit
 from livekit_fallback.core.health import HealthBook, OrderPolicy
-from livekit_fallback.core.outcome import Failure, FailureKind, Outcome, Status
+from livekit_fallback.core.outcome import SERVED, Failure, FailureKind, Outcome, Status
 from livekit_fallback.core.walk import Limits, Try, Wait, Walk
 from tests.simulations.outages import (
     BASE,
@@ -110,7 +110,7 @@ class World:
 
     def _served(self, step: Try, turn: Turn, now: float) -> None:
         turn.by = "ab"[step.provider]
-        self.book.record(step.permit, Outcome(Status.SUCCESS, LATENCY), now)
+        self.book.record(step.permit, SERVED, now)
         self.book.mark_served(step.provider, now)
 
     def _failed(self, step: Try, walk: Walk, turn: Turn, now: float) -> None:
@@ -129,7 +129,7 @@ class World:
 
     def _probed(self, permit: Permit, good: bool, now: float) -> None:
         dead = Failure(FailureKind.TRANSIENT, "dead")
-        outcome = Outcome(Status.SUCCESS) if good else Outcome(Status.FAILURE, failure=dead)
+        outcome = SERVED if good else Outcome(Status.FAILURE, failure=dead)
         self.book.record_probe(permit, outcome, now)
 
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from livekit_fallback.core.circuit import Circuit, HealthPolicy, Permit, State
-from livekit_fallback.core.health import HealthBook, OrderPolicy
+from livekit_fallback.core.health import NOBODY, HealthBook, OrderPolicy
+from livekit_fallback.core.latency import Bound, LatencyPolicy, Sample
 from tests.support.outcomes import SERVED, failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from livekit_fallback.core.outcome import Outcome
 
@@ -113,6 +114,7 @@ def seen(circuit: Circuit) -> tuple[object, ...]:
         circuit.failures,
         circuit.share,
         circuit.is_barred,
+        circuit.is_demoted,
         circuit.last_change,
         circuit.permit().generation,
     )
@@ -127,8 +129,52 @@ def new_book(
     give_up_after: int | None = None,
     shares: tuple[float, ...] = (1.0,),
     successes: int = 1,
+    latency: LatencyPolicy | None = None,
+    probed: frozenset[int] = NOBODY,
 ) -> HealthBook:
     """The health of so many providers that rest exactly 5 s after their first failure."""
     policy = HealthPolicy(5.0, 300.0, give_up_after, shares, successes)
     live = live_probe if isinstance(live_probe, tuple) else (live_probe,) * size
-    return HealthBook([policy] * size, OrderPolicy(live, sticky, min_dwell), jitter=lambda: 0.0)
+    return HealthBook(
+        [policy] * size,
+        OrderPolicy(live, sticky, min_dwell, probed),
+        jitter=lambda: 0.0,
+        latency=[] if latency is None else [latency] * size,
+    )
+
+
+ROW = LatencyPolicy(0.8, hits=3)
+HALF = LatencyPolicy(0.8, ratio=0.5, window=4)
+
+
+def timed_book(
+    size: int = 3, policy: LatencyPolicy = ROW, *, probed: Collection[int] = range(3)
+) -> HealthBook:
+    """The health of providers that are to answer within 0.8 s, probed beside the traffic."""
+    return new_book(size, latency=policy, probed=frozenset(probed))
+
+
+def outputs(book: HealthBook, provider: int, pattern: str, now: float = NOW) -> HealthBook:
+    """Outputs of a provider: `s` was slow, `f` was fast, and of `?` that cannot be said."""
+    samples = {"s": Sample(2.0), "f": Sample(0.2), "?": Sample(0.1, Bound.AT_LEAST)}
+    for letter in pattern:
+        book.judge(provider, samples[letter], now)
+    return book
+
+
+def put_on_probation(book: HealthBook, provider: int) -> None:
+    """Somebody takes a provider out and back in."""
+    book.circuit(provider).disable(NOW)
+    book.circuit(provider).enable(NOW)
+
+
+def paced_book(
+    *latencies: float | None, size: int = 3, times: int = 3, sticky: bool = False
+) -> HealthBook:
+    """The health of providers that took so long, so many times; `None` was never timed."""
+    book = new_book(size, sticky=sticky)
+    for provider, seconds in enumerate(latencies):
+        if seconds is not None:
+            for _ in range(times):
+                book.pace(provider).add(Sample(seconds))
+    return book

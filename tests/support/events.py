@@ -14,6 +14,7 @@ from livekit_fallback import (
     FailoverEvent,
     FlappingEvent,
     HealthChangedEvent,
+    HedgedEvent,
     OutputLostEvent,
     ProbedEvent,
     RecoveryEvent,
@@ -104,6 +105,10 @@ def health_changed(**changes: Any) -> HealthChangedEvent:
         "down_for": 0.0,
         "rest": 5.0,
         "error": broken(),
+        "latency": None,
+        "latency_p50": 0.35,
+        "latency_p95": 0.8,
+        "latency_p99": None,
         "timestamp": WHEN,
     }
     return HealthChangedEvent(**{**fields, **changes})
@@ -117,7 +122,22 @@ def probed() -> ProbedEvent:
         good=False,
         reason="http_503",
         elapsed=0.25,
+        latency=None,
         error=broken(),
+        timestamp=WHEN,
+    )
+
+
+def hedged() -> HedgedEvent:
+    """The primary was silent, and the backup that was asked as well was faster."""
+    return HedgedEvent(
+        component="llm",
+        request_id="req_5",
+        provider="openai",
+        hedge="groq",
+        winner="groq",
+        hedged_after=0.8,
+        elapsed=1.1,
         timestamp=WHEN,
     )
 
@@ -134,5 +154,6 @@ ALL: dict[str, Callable[[], Any]] = {
     "output_lost": output_lost,
     "health_changed": health_changed,
     "probed": probed,
+    "hedged": hedged,
     "flapping": flapping,
 }

@@ -25,6 +25,8 @@ class Walked:
         total: the request's budget.
         draw: what the jitter draws, always or each time.
         book: the chain's health, if it is shared or special.
+        adaptive_from: the shortest deadline, where it follows what each provider usually takes.
+        urgent: whether the fastest is asked first.
     """
 
     def __init__(
@@ -37,15 +39,18 @@ class Walked:
         retry_interval: float = 0.5,
         draw: float | Callable[[], float] = ALMOST_ONE,
         book: HealthBook | None = None,
+        adaptive_from: float | None = None,
+        urgent: bool = False,
     ) -> None:
         self.now = 1000.0
         self.book = book or new_book(size)
         self.walk = Walk(
             self.book,
-            [Limits(attempt_timeout, 1.0, max_retry)] * size,
+            [Limits(attempt_timeout, 1.0, max_retry, adaptive_from)] * size,
             total_timeout=total,
             retry_interval=retry_interval,
             jitter=draw if callable(draw) else lambda: draw,
+            is_urgent=urgent,
         )
 
     def next(self) -> Try | Wait | None:
@@ -56,6 +61,12 @@ class Walked:
         """Who is asked now; it must be somebody."""
         step = self.next()
         assert isinstance(step, Try)
+        return step
+
+    def hedged(self, *running: int) -> Try:
+        """Who is asked as well, while those are silent; it must be somebody."""
+        step = self.walk.hedge(self.now, running)
+        assert step is not None
         return step
 
     def waited(self) -> float:
