@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-compare test lint format bench clean
+.PHONY: help demo demo-compare test lint format bench bench-tail clean
 
 help:
 	@echo "make demo [ADAPTER=fallback|livekit|none]  a spoken call whose providers die, live"
@@ -19,6 +19,7 @@ help:
 	@echo "make lint                                  ruff, mypy and the import contracts"
 	@echo "make format                                let ruff rewrite the code"
 	@echo "make bench                                 what the adapters add to a direct call"
+	@echo "make bench-tail                            what hedging does to the tail, and its cost"
 	@echo "make clean                                 remove the environment, caches and reports"
 	@echo "Another interpreter: make test PYTHON=python3.12 VENV=.venv312"
 
@@ -44,6 +45,9 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-core
 	@$(PY) -m benchmarks.overhead
+
+bench-tail: $(VENV)/.installed-demo
+	@$(PY) -m benchmarks.tail --plot docs/images/tail.png
 
 clean:
 	rm -rf $(VENV) $(REPORT) build dist htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache \

@@ -38,7 +38,7 @@ class ServiceHealth:
         hedges: How many of the requests were hedges: sent while another provider was silent.
         slow: How many outputs were above ``latency_threshold_ms``, or overtaken by a hedge, ever.
         latency_p50: Median seconds from the debt to the first useful output, over the newest
-            256 outputs; of speech streams from the end of speech to the transcript, where that
+            1024 outputs; of speech streams from the end of speech to the transcript, where that
             is timed. Outputs that were not waited for any longer count as longer than that.
             ``None`` before the first, and while too many of them were not waited for.
         latency_p95: 95th percentile of the same.

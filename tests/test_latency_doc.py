@@ -51,8 +51,8 @@ def test_the_figures_of_ours_are_those_of_the_code():
     assert "known from its third output or probe on" in PAGE
     assert (latency._DEADLINE_FACTOR, latency._DEADLINE_PERCENTILE) == (2.0, 95)
     assert "is twice the provider's live 95th percentile" in PAGE
-    assert percentiles._KEPT == 256
-    assert "of the newest 256 outputs" in PAGE
+    assert percentiles._KEPT == 1024
+    assert "of the newest 1024 outputs" in PAGE
     assert _stalls.STALL_SEC == 0.1
     assert "was blocked for 0.1 s or more" in PAGE
     assert _watch._MAX_GRACE_SEC == 1.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every option: its defaults, its range, its error, and the names users bring along."""
+"""Every option: its defaults, its range, and its error."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ def new_adapter(component: str, **keywords: Any) -> Any:
     return adapter([fake(), fake()], **keywords)
 
 
+LIVEKITS: dict[str, type[Any]] = {
     "llm": lk_llm.FallbackAdapter,
     "stt": lk_stt.FallbackAdapter,
     "tts": lk_tts.FallbackAdapter,

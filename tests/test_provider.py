@@ -9,6 +9,7 @@ import pytest
 from livekit.agents import llm as lk_llm
 
 from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS, Provider
+from livekit_fallback.core.hedging import HedgeDelay
 from livekit_fallback.core.latency import LatencyPolicy
 from livekit_fallback.core.walk import Limits
 from livekit_fallback.options import LLM_DEFAULTS
@@ -195,3 +196,33 @@ def test_probe_of_one_provider(overrides, expected):
     entry = Provider(ScriptedLLM(), **overrides)
 
     assert member_of(0, "a", entry, LLM_DEFAULTS, "llm").probe == expected
+
+
+@pytest.mark.parametrize("is_stateful", [False, True])
+def test_what_keeps_a_conversation_is_not_hedged(is_stateful):
+    """Nothing is asked of it that nobody has said, not even in a race."""
+    entry = Provider(ScriptedLLM(), stateful=is_stateful, hedge_after_ms=500)
+
+    member = member_of(0, "a", entry, LLM_DEFAULTS, "llm")
+
+    assert member.is_stateful is is_stateful
+    assert member.hedge_delay == (None if is_stateful else HedgeDelay(seconds=0.5))
+
+
+def test_nobody_keeps_a_conversation_unless_it_is_said():
+    """Most providers are given the whole conversation each time."""
+    assert not member_of(0, "a", Provider(ScriptedLLM()), LLM_DEFAULTS, "llm").is_stateful
+
+
+def test_deadline_and_latency_of_one_provider():
+    """Everything that vendors differ in can be said for one of them."""
+    entry = Provider(
+        ScriptedLLM(), attempt_timeout="auto", latency_threshold_ms=500, hedge_after_ms="p90"
+    )
+
+    member = member_of(3, "groq", entry, LLM_DEFAULTS, "llm")
+
+    assert (member.index, member.name) == (3, "groq")
+    assert member.limits == Limits(2.5, 4.0, 0, adaptive_from=0.8)
+    assert member.latency == LatencyPolicy(0.5)
+    assert member.hedge_delay == HedgeDelay(percentile=90.0)

@@ -158,7 +158,7 @@ USES = {
 async def test_latencies_are_those_to_the_first_useful_output(
     kind: Kind, use: Callable[[Line], Awaitable[None]], answer: list[Step], census: Census
 ):
-    """Half of the requests kept to the median, nineteen of twenty to the 95th percentile."""
+    """Half of the requests kept to the median, and 95 or 99 of 100 to the others."""
     primary = kind.make(lambda n: [Wait(n / 10), *answer])
     chain = line(census, kind, primary, DOWN)
 
@@ -167,6 +167,7 @@ async def test_latencies_are_those_to_the_first_useful_output(
 
     assert health(chain).latency_p50 == pytest.approx(0.4, abs=0.02)
     assert health(chain).latency_p95 == pytest.approx(0.9, abs=0.02)
+    assert health(chain).latency_p99 == pytest.approx(0.9, abs=0.02)
     assert health(chain, "b").latency_p50 is None
 
 
@@ -179,14 +180,40 @@ async def test_speech_streams_have_no_latency(census: Census):
     assert (health(chain).latency_p50, health(chain).latency_p95) == (None, None)
 
 
-async def test_failures_and_probes_have_no_latency(census: Census):
-    """A deadline that passed is no measurement of an answer."""
-    primary = LLM.make(SILENT, [Wait(1), Say("a")])
-    chain = line(census, LLM, primary, LLM.answer("b"), temporary_disable_sec=5)
+async def test_failures_have_no_latency(census: Census):
+    """How soon a provider fails says nothing of how soon it answers."""
+    chain = line(census, LLM, DOWN, LLM.answer("b"))
+
+    await chain.use()
+
+    it = health(chain)
+    assert (it.latency_p50, it.latency_p95, it.latency_p99) == (None, None, None)
+
+
+async def test_a_deadline_that_passed_is_longer_than_all_that_were_measured(census: Census):
+    """Half of the outputs kept to a second; how long the other half takes, nobody has waited."""
+    primary = LLM.make([Wait(1), *LLM.answer("a")], SILENT)
+    chain = line(census, LLM, primary, LLM.answer("b"), probe=None)
+    for _ in range(2):
+        await chain.use()
+
+    assert health(chain).latency_p50 == pytest.approx(1.0, abs=0.02)
+    assert (health(chain).latency_p95, health(chain).latency_p99) == (None, None)
+
+
+@pytest.mark.parametrize(("probe", "latency"), [("replay", 1.0), ("ping", None)])
+async def test_only_probes_that_repeat_a_request_are_measured(
+    probe: str, latency: float | None, census: Census
+):
+    """What a smaller request takes says nothing of what the conversation takes."""
+    primary = LLM.make(DOWN, [Wait(1), Say("a")])
+    options = {"probe": probe, "temporary_disable_sec": 5}
+    chain = line(census, LLM, primary, LLM.answer("b"), **options)
     await chain.use()
     await asyncio.sleep(10)
 
-    assert (health(chain).state, health(chain).latency_p95) == ("probation", None)
+    assert health(chain).state == "probation"
+    assert health(chain).latency_p50 == (latency and pytest.approx(latency, abs=0.02))
 
 
 @pytest.mark.parametrize("kind", [LLM, TTS], ids=repr)

@@ -24,7 +24,8 @@ class Assignment(NamedTuple):
         first_output_due: When the first useful output must be there if it is owed from the
             given time on; ``None`` is no limit. Called once per debt.
         served: Called at the first useful output of the attempt, before it is handed over.
-        owed: Called when output is first owed, with the time since when.
+        owed: Called when output is first owed, with since when, and when it is due; ``None``:
+            nobody wants to know.
         is_probe: The attempt exists only to learn whether the provider is back: it ends at its
             first useful output.
     """
@@ -34,5 +35,5 @@ class Assignment(NamedTuple):
     tasks: TaskHolder
     first_output_due: Callable[[float], float | None]
     served: Callable[[Attempt[Any]], None]
-    owed: Callable[[float, float | None], None]
+    owed: Callable[[float, float | None], None] | None
     is_probe: bool = False

@@ -200,14 +200,12 @@ class Attempt(Ending, ABC, Generic[Item]):
             return
         self._owed_since = self._loop.time()
         self._first_output_due = self._assignment.first_output_due(self._owed_since)
-        self._assignment.owed(self._owed_since, self._first_output_due)
+        if self._assignment.owed is not None:
+            self._assignment.owed(self._owed_since, self._first_output_due)
         self._watch.look()
 
     def feed(self, give: Callable[[Any], None], what: Any) -> bool:
-        """Hand input to the provider; return whether it took it.
-
-        What it raises is its failure, not the caller's.
-        """
+        """Hand input to the provider; return whether it took it. What it raises is its failure."""
         if self._input_refused or self._verdict.done():
             return False
         try:

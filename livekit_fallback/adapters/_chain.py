@@ -107,7 +107,7 @@ class Chain(Generic[T]):
             total_timeout=self.options["total_timeout"],
             retry_interval=self.options["retry_interval"],
             jitter=_clock.jitter,
-            is_urgent=self.timing.is_urgent(),
+            is_urgent=self.timing.turn is not None and self.timing.is_urgent(),
         )
 
     @property
@@ -273,23 +273,24 @@ class Chain(Generic[T]):
 
     def served(self, attempt: Attempt[Any], request: Request) -> None:
         """Take note that a provider gave useful output, and whether traffic moved by it."""
-        self._last_heard = attempt.member.index
-        before = self.health.last_served
+        before, index = self.health.last_served, attempt.member.index
+        circuit, permit = self.health.circuit(index), attempt.permit
+        is_current = circuit.is_current(permit)
+        if is_current:
+            self._last_heard = index
         # a hedge moves nothing: the next request goes where this one was to go
-        has_moved = not attempt.is_hedge and self._is_current(attempt)
-        if has_moved:
-            self.health.mark_served(attempt.member.index, _clock.now())
+        has_moved = is_current and not attempt.is_hedge
+        if has_moved and index != before:
+            self.health.mark_served(index, _clock.now())
         self.timing.first_output(attempt, request)
-        if has_moved and self._is_current(attempt):  # it may have been left for this output
+        if not has_moved or (self.timing.is_watching and not circuit.is_current(permit)):
+            return  # it may have been left for this very output
+        if index == before:
+            self._failed.discard(index)
+        else:
             self._follow(attempt.member, before, request)
 
-    def _is_current(self, attempt: Attempt[Any]) -> bool:
-        return self.health.circuit(attempt.permit.provider).is_current(attempt.permit)
-
     def _follow(self, member: Member[T], before: int, request: Request) -> None:
-        if member.index == before:
-            self._failed.discard(before)
-            return
         now = _clock.now()
         left_at = self._left_at.get(member.index, now)
         kept = {i: at for i, at in self._left_at.items() if i < member.index}

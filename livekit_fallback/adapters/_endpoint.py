@@ -83,12 +83,12 @@ class Endpointing:
         if event.type is VADEventType.START_OF_SPEECH:
             self._hearing.speech_began()
             # the loop may be blocked before the detector is sure that speech has ended
-            self._timing.owed(_clock.now(), _clock.now() + _WATCHED_SEC)
+            self._timing.watch(_clock.now() + _WATCHED_SEC)
             if turn is not None:
                 turn.speech_began()
         elif event.type is VADEventType.END_OF_SPEECH:
             ended_at = _clock.now() - event.silence_duration
-            self._timing.owed(ended_at, None)
+            self._timing.watch(ended_at)
             if turn is not None:
                 turn.speech_ended(ended_at)
             self._told(self._hearing.speech_ended(ended_at))

@@ -86,7 +86,8 @@ class Race:
             self._news.set_result(None)
 
     def _owed(self, since: float, due: float | None) -> None:
-        self._request.owed(since, due)
+        if self._request.timing.owed is not None:
+            self._request.timing.owed(since, due)
         if self._due is None and self._first is not None:
             delay = self._request.hedge_delay(self._first.step.provider, self._delay)
             self._due = None if delay is None else since + delay

@@ -20,8 +20,9 @@ from . import _clock
 from ._assignment import Assignment
 from ._attempt import Attempt
 from ._chain import Chain
-from ._race import Entrant, Race
+from ._race import Race
 from ._tasks import TaskHolder
+from ._timing import Timing
 from ._verdicts import Failed, Verdicts, as_requests_fault
 
 # More than any budget allows for. Without a budget the newest are kept.
@@ -65,6 +66,11 @@ class Request:
     def tasks(self) -> TaskHolder:
         """Of the adapter."""
         return self._chain.tasks
+
+    @property
+    def timing(self) -> Timing[Any]:
+        """Of the adapter."""
+        return self._chain.timing
 
     @property
     def is_over(self) -> bool:
@@ -118,16 +124,22 @@ class Request:
             self._moving_from = moving_from
             return None
         delay = self._chain.members[step.provider].hedge_delay if self._may_hedge else None
-        try:
-            if delay is None:
-                entrant, outcome = await self._run_alone(step)
-            else:
-                entrant, outcome = await Race(self, delay).run(step)
-        except asyncio.CancelledError:
-            if self._chain.closed and not _is_cancelled():
-                raise AdapterClosedError(self._chain.component) from None
-            raise
-        attempt = entrant.attempt
+        if delay is None:
+            attempt = self.new_attempt(step, owed=self._chain.timing.owed, served=self.served)
+            try:
+                outcome = await attempt.run()
+            except asyncio.CancelledError:
+                self.interrupted(attempt)
+                self._say_if_closed()
+                raise
+            finally:
+                self.settle(attempt)
+        else:
+            try:
+                (step, attempt), outcome = await Race(self, delay).run(step)
+            except asyncio.CancelledError:
+                self._say_if_closed()
+                raise
         if outcome.status is Status.SUCCESS:
             self._conclude(attempt, outcome)
             if not attempt.unfinished:
@@ -135,22 +147,17 @@ class Request:
             self._walk.hand_over()
             self._reports.clear()
         else:
-            self.failed(entrant.step, attempt, outcome)
+            self.failed(step, attempt, outcome)
         return None
 
-    async def _run_alone(self, step: Try) -> tuple[Entrant, Outcome]:
-        attempt = self.new_attempt(step, owed=self.owed, served=self.served)
-        try:
-            return Entrant(step, attempt), await attempt.run()
-        except asyncio.CancelledError:
-            self.interrupted(attempt)
-            raise
-        finally:
-            self.settle(attempt)
+    def _say_if_closed(self) -> None:
+        if self._chain.closed and not _is_cancelled():
+            raise AdapterClosedError(self._chain.component) from None
 
     def interrupted(self, attempt: Attempt[Any]) -> None:
         """Take note that the caller, or the end of the adapter, has ended an attempt."""
-        self._chain.timing.cut_off(attempt, self)
+        if not self._chain.closed:
+            self._chain.timing.cut_off(attempt, self)
         # whoever interrupts an answer has heard that the provider is well
         self._conclude(attempt, SERVED if attempt.committed else CANCELLED)
 
@@ -218,7 +225,7 @@ class Request:
         self,
         step: Try,
         *,
-        owed: Callable[[float, float | None], None],
+        owed: Callable[[float, float | None], None] | None,
         served: Callable[[Attempt[Any]], None],
     ) -> Attempt[Any]:
         """Return an attempt at this request; it calls back when it owes, and when it serves."""
@@ -231,10 +238,6 @@ class Request:
             owed=owed,
         )
         return self._make_attempt(given)
-
-    def owed(self, since: float, due: float | None) -> None:
-        """Take note that a provider owes output from now on."""
-        self._chain.timing.owed(since, due)
 
     def served(self, attempt: Attempt[Any]) -> None:
         """Take note of the first useful output of an attempt, before it is handed over."""

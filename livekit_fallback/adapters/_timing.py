@@ -48,9 +48,11 @@ class Timing(Generic[T]):
         self._stalls = StallWatch()
         self._slow: dict[int, float] = {}  # seconds that a provider's newest slow output took
         self.has_thresholds = chain.health.has_thresholds
-        self._is_watching = self.has_thresholds or any(
+        self.is_watching = self.has_thresholds or any(
             m.hedge_delay is not None or m.limits.adaptive_from is not None for m in chain.members
         )
+        self.owed = self._keep_watch if self.is_watching else None
+        """Takes note of when output is first owed, and when it is due."""
 
     def is_urgent(self) -> bool:
         """Whether the request that begins now has to be fast, by the budget of its turn."""
@@ -61,17 +63,24 @@ class Timing(Generic[T]):
             self.turn.work_began(now)
         return self.turn.is_spent(now)
 
-    def owed(self, since: float, due: float | None) -> None:
-        """Take note that a provider owes output from now on."""
-        if self._is_watching:
-            self._stalls.keep_watch(since + _WATCHED_SEC if due is None else due)
+    def watch(self, since: float) -> None:
+        """Look out for stalls of the loop for a while."""
+        self._keep_watch(since, None)
+
+    def _keep_watch(self, since: float, due: float | None) -> None:
+        self._stalls.keep_watch(since + _WATCHED_SEC if due is None else due)
 
     def first_output(self, attempt: Attempt[T], request: Request | None) -> None:
         """Take note of the first useful output of a request."""
         if self.turn is not None and self._chain.component == "tts":
             self.turn.answered()
-        if attempt.latency is not None:
+        latency = attempt.latency
+        if latency is None:
+            return
+        if self.is_watching:
             self._take(attempt.member, self._sample(attempt), attempt.permit, request)
+        elif not attempt.is_blurred:
+            self._chain.health.pace(attempt.member.index).add(Sample(latency))
 
     def cut_off(
         self, attempt: Attempt[T], request: Request, *, was_overtaken: bool = False

@@ -150,8 +150,10 @@ class HealthBook:
         usable = [i for i in everyone if self.usable(i, now) and i not in held_back]
         if self.has_thresholds:
             usable.sort(key=lambda i: self.waits(i, now))
-        fastest = self._fastest(usable) if is_urgent else None
-        for favourite in (self._to_stay_with(now), self._preferred, fastest):
+        favourites = [self._to_stay_with(now), self._preferred]
+        if is_urgent:
+            favourites.append(self._fastest(usable))
+        for favourite in favourites:
             if favourite in usable:
                 usable.remove(favourite)
                 usable.insert(0, favourite)

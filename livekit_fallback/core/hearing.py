@@ -20,14 +20,12 @@ class Hearing:
     """
 
     def __init__(self) -> None:
-        self._is_speaking = False
         self._ended_at: float | None = None  # of speech that is not settled yet
         self._settled_at: float | None = None  # the newest settled words since speech began
         self._words_open = False  # words came that are not settled yet
 
     def speech_began(self) -> None:
         """The detector hears speech; whatever was waited for goes on."""
-        self._is_speaking = True
         self._ended_at = self._settled_at = None
 
     def speech_ended(self, at: float) -> float | None:
@@ -36,7 +34,6 @@ class Hearing:
         Returns:
             The latency, if the words were settled between then and now.
         """
-        self._is_speaking = False
         settled_at = self._settled_at
         if settled_at is not None and settled_at >= at and not self._words_open:
             return settled_at - at
@@ -55,7 +52,7 @@ class Hearing:
         """
         self._settled_at, self._words_open = now, False
         ended_at = self._ended_at
-        if ended_at is None or self._is_speaking:
+        if ended_at is None:
             return None
         self._ended_at = None
         latency = max(0.0, now - ended_at)
@@ -64,4 +61,3 @@ class Hearing:
     def recogniser_changed(self) -> None:
         """Another recogniser hears from now on: what the last one owed is not its debt."""
         self._ended_at = self._settled_at = None
-        self._words_open = False

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import groupby
+from itertools import cycle, groupby, islice
 
 import pytest
-from hypothesis import example, given, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from livekit_fallback.core.percentiles import Percentiles
 
-KEPT = 256
+KEPT = 1024
 PERCENTS = [1, 50, 75, 90, 95, 99, 100]
 
 Sample = tuple[float, bool]  # seconds, and whether it was cut off
@@ -103,11 +103,13 @@ def test_percentile_is_kept_by_so_many_percent(latencies, percent):
 @pytest.mark.parametrize("percent", [50, 90, 95, 99])
 def test_percentiles_are_not_one_too_high(percent):
     """Rounding errors of the computer move no rank: the next smaller latency is kept by fewer."""
-    counts = range(1, KEPT + 1)
+    percentiles, values = Percentiles(), []
 
-    values = [percentiles_of(*range(count)).at(percent) for count in counts]
+    for latency in range(KEPT):
+        percentiles.add(latency)
+        values.append(percentiles.at(percent))
 
-    assert values == [-(-percent * count // 100) - 1 for count in counts]
+    assert values == [-(-percent * count // 100) - 1 for count in range(1, KEPT + 1)]
 
 
 def test_no_latency_at_all_is_a_latency():
@@ -165,13 +167,28 @@ def test_percentile_is_that_of_the_product_limit_estimate(samples, percent):
     assert of(samples).at(percent) == naively_at(samples, percent)
 
 
-@given(samples=st.lists(st.tuples(latencies, st.booleans()), min_size=200, max_size=400))
-def test_full_memory_is_estimated_by_its_newest(samples):
-    """Two hundred and more outputs lose nothing to rounding, and old ones have no say."""
-    percentiles, newest = of(samples), samples[-KEPT:]
+@given(
+    old=samples,
+    pattern=st.lists(st.tuples(st.one_of(coarse, latencies), st.booleans()), min_size=1),
+    more=st.integers(0, 50),
+)
+@settings(max_examples=25)
+def test_full_memory_is_estimated_by_its_newest(old, pattern, more):
+    """A thousand outputs lose nothing to rounding, and old ones have no say, whatever they were."""
+    newest = [*islice(cycle(pattern), KEPT + more)]
+
+    percentiles = of([*old, *newest])
 
     for percent in PERCENTS:
-        assert percentiles.at(percent) == naively_at(newest, percent)
+        assert percentiles.at(percent) == naively_at(newest[-KEPT:], percent)
+
+
+@given(samples=st.lists(st.tuples(coarse, st.booleans()), max_size=30))
+def test_forgetting_is_forgetting_the_oldest(samples):
+    """Of equal latencies, too, measured or cut off: one goes for each that comes."""
+    percentiles = of([*samples, *[(0.5, False), (0.5, True)] * (KEPT // 2)])
+
+    assert (percentiles.at(50), percentiles.at(51)) == (0.5, None)
 
 
 @given(cut_off=st.lists(latencies, min_size=1), percent=percents)
@@ -235,6 +252,6 @@ def test_higher_percentiles_are_no_shorter(samples):
 
 def test_measured_ones_are_counted_for_ever():
     """How much is known of a provider: those cut off and those forgotten make no difference."""
-    percentiles = of([*[(0.5, False)] * 300, *[(0.5, True)] * 300])
+    percentiles = of([*[(0.5, False)] * 3000, *[(0.5, True)] * 2000])
 
-    assert percentiles.measured == 300
+    assert percentiles.measured == 3000
