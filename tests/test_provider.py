@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -167,10 +168,10 @@ def test_entry_shows_what_it_holds():
 def test_member_knows_whether_the_adapter_made_its_instance():
     """Only wrappers are closed with the adapter; what the user passed in is not."""
     mine, wrapper = object(), object()
-    rest = Limits(None, None), "replay", LatencyPolicy(), None, False
+    member = Member(0, "a", mine, mine, Limits(None, None), "replay", LatencyPolicy(), None, False)
 
-    assert not Member(0, "a", mine, mine, *rest).is_wrapped
-    assert Member(0, "a", wrapper, mine, *rest).is_wrapped
+    assert not member.is_wrapped
+    assert dataclasses.replace(member, instance=wrapper).is_wrapped
 
 
 # --- what is special about one -----------------------------------------------------------------

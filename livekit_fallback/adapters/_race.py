@@ -73,8 +73,9 @@ class Race:
         finally:
             self._watch.stop()
 
-    def _enter(self, step: Try) -> Entrant:
+    def _enter(self, step: Try, *, is_hedge: bool = False) -> Entrant:
         attempt = self._request.new_attempt(step, owed=self._owed, served=self._served)
+        attempt.is_hedge = is_hedge
         entrant = Entrant(step, attempt)
         self._running.append(entrant)
         attempt.verdict.add_done_callback(self._tell)
@@ -102,7 +103,7 @@ class Race:
             return
         step = self._request.next_hedge([e.step.provider for e in self._running])
         if step is not None:
-            self._enter(step).attempt.is_hedge = True
+            self._enter(step, is_hedge=True)
 
     def _served(self, attempt: Attempt[Any]) -> None:
         self._overtake_others(attempt)
@@ -134,6 +135,7 @@ class Race:
         self._request.announce(successor.step)
 
     async def _abandon(self) -> None:
+        self._watch.stop()  # first: closing takes its time, and nobody is asked any more meanwhile
         running, self._running = self._running, []
         for entrant in running:
             entrant.attempt.let_go()

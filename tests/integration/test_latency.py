@@ -78,7 +78,7 @@ async def test_no_turn_waits_for_a_slow_language_model_that_is_hedged(
 ):
     """The backup answers while the primary is still silent, until that one is left altogether."""
     async with _llm(plugins, **HEDGED) as llm:
-        hedges = EventRecorder(llm, ["hedged", "failover"])
+        hedges = EventRecorder(llm, ("hedged", "failover"))
         providers.set_fault("slow", vendor="openai", service="llm", delay=SLOW)
         turns = [await _seconds(_answered(llm)) for _ in range(4)]
 
@@ -112,7 +112,7 @@ async def test_no_turn_waits_for_a_slow_voice_that_is_hedged(
 ):
     """The backup speaks the whole reply, and of the primary nothing is heard."""
     async with _tts(plugins, **HEDGED) as tts:
-        hedges = EventRecorder(tts, ["hedged"])
+        hedges = EventRecorder(tts, ("hedged",))
         providers.set_fault("slow", vendor="cartesia", service="tts", delay=SLOW)
         turns = [await _seconds(_spoken(tts, "openai", how)) for _ in range(4)]
 
@@ -134,7 +134,7 @@ async def test_a_slow_recogniser_of_recordings_is_hedged(
     ]
     stt = FallbackSTT(stts, vad=inference.VAD(), **HEDGED)
     async with contextlib.aclosing(stt):
-        hedges = EventRecorder(stt, ["hedged"])
+        hedges = EventRecorder(stt, ("hedged",))
         providers.set_fault("slow", vendor="openai", service="stt", delay=SLOW)
         turns = [await _seconds(stt.recognize(list(line(1)))) for _ in range(4)]
 

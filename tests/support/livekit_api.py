@@ -10,14 +10,14 @@ import textwrap
 from livekit.agents import llm, stt, tts
 
 from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS
-from livekit_fallback.adapters import llm as our_llm, stt as our_stt, tts as our_tts
+from livekit_fallback.adapters import _speech as our_speech, llm as our_llm, tts as our_tts
 
 BASES: dict[type, type] = {
     llm.LLM: FallbackLLM,
     stt.STT: FallbackSTT,
     tts.TTS: FallbackTTS,
     llm.LLMStream: our_llm.FallbackLLMStream,
-    stt.RecognizeStream: our_stt.FallbackRecognizeStream,
+    stt.RecognizeStream: our_speech.FallbackRecognizeStream,
     tts.ChunkedStream: our_tts.FallbackChunkedStream,
     tts.SynthesizeStream: our_tts.FallbackSynthesizeStream,
 }
