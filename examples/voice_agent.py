@@ -50,8 +50,7 @@ server = AgentServer()
 COOL_DOWN = 3.0
 
 # Callers notice a second of silence. After most of it the next model is asked as well, for a tenth
-# of the requests at most, and one that is slower than that three times in a row is left.
-SLOW_MS = 1000
+# of the requests at most.
 HEDGE_AFTER_MS = 700
 
 
@@ -156,7 +155,6 @@ async def entrypoint(ctx: JobContext) -> None:
         FallbackLLM(
             [Provider(model, name=name) for name, model in brains(at).items()],
             temporary_disable_sec=COOL_DOWN,
-            latency_threshold_ms=SLOW_MS,
             hedge_after_ms=HEDGE_AFTER_MS,
         ),
         FallbackTTS(
