@@ -313,3 +313,26 @@ async def test_closing_the_adapter_moves_no_traffic():
     await asyncio.gather(asking, return_exceptions=True)
 
     assert chain.events.of("failover") == []
+
+
+async def test_a_slow_stand_in_is_looked_at_again_and_has_the_traffic_once_it_is_fast(
+    census: Census,
+):
+    """Traffic went past it while it was slow; after a minute a probe shows that it need not."""
+    b = Paced(LLM, "b", SLOW)
+    chain = line(
+        census, LLM, Paced(LLM, "a", SLOW), b, Paced(LLM, "c", FAST), **LIMITED,
+        temporary_disable_sec=300.0,
+    )  # fmt: skip
+    answers = []
+
+    for turn in range(40):
+        if turn == 10:
+            b.seconds = FAST
+        answers.append(await chain.use())
+        await asyncio.sleep(5.0)
+
+    assert "".join(answers[:4]) == "aaac"
+    assert answers[4:14] == ["c"] * 10
+    assert answers[-10:] == ["b"] * 10
+    assert 2 <= len(chain.probes("b")) <= 3
