@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -132,6 +133,14 @@ class ListenAttempt(Attempt[SpeechEvent]):
     def broke_off(self) -> bool:
         """Never: the next provider hears what no final transcript has settled."""
         return False
+
+    def end_input_soon(self, ears: RecognizeStream) -> None:
+        """Say that no more audio comes, once the stream has begun to run.
+
+        Cartesia's streams end at once, without a word and without an error, if they find that
+        said already.
+        """
+        self._loop.call_soon(self.feed, _end_input, ears)
 
     def hand_over(self) -> None:
         """End here: another provider is better by now, and no word is under way."""
@@ -277,12 +286,17 @@ def _hear_sample(
     def prime(ears: RecognizeStream) -> None:
         for frame in sample:
             ears.push_frame(frame)
-        ears.end_input()
+        attempt.end_input_soon(ears)
 
     attempt = kind(given, open_stream, None, prime)
     if kind is ListenAttempt:
         attempt.sample_sec = sum(frame.duration for frame in sample)
     return attempt
+
+
+def _end_input(ears: RecognizeStream) -> None:
+    with contextlib.suppress(RuntimeError):  # the session may have said so in between
+        ears.end_input()
 
 
 def open_ears(language: NotGivenOr[str], given: Assignment) -> RecognizeStream:

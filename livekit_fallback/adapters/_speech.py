@@ -162,8 +162,8 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
                 ears.flush()
             else:
                 ears.push_frame(frame)
-        if self.input_ended:
-            ears.end_input()
+        if self.input_ended and self._attempt is not None:
+            self._attempt.end_input_soon(ears)
         self._kept.trim()
 
     def hear(self, attempt: ListenAttempt, event: SpeechEvent) -> None:

@@ -102,6 +102,16 @@ def test_whoever_is_the_last_resort_is_not_left_for_being_slow():
     assert left(outputs(book, 0, "ssss")) is None
 
 
+def test_whoever_would_be_tested_by_the_next_request_is_not_left():
+    """A provider that is out cannot be left, though its live probe makes it the first."""
+    book = new_book(2, live_probe=True, latency=ROW)
+    fail(book, 0)
+    outputs(book, 0, "sss", RESTED)
+
+    assert book.order(RESTED) == [0, 1]
+    assert (left(book, RESTED), scouted(book, RESTED)) == (None, None)
+
+
 def test_old_slow_outputs_are_not_held_against_anybody():
     """What was slow a minute ago may be fast by now."""
     book = outputs(unprobed(), 0, "sss")
@@ -226,12 +236,13 @@ def test_nobody_is_looked_at_if_somebody_is_known_to_be_fast():
 
 def test_only_usable_ones_that_can_be_probed_are_looked_at():
     """Nobody else can be, or is of use."""
-    book = outputs(timed_book(probed={0, 2}), 0, "ss")
-    outputs(book, 1, "s")
-    assert scouted(book) == 2
+    later = NOW + FRESH + 1.0
+    book = outputs(timed_book(probed={0, 2}), 1, "s")
+    outputs(book, 0, "ss", later)
+    assert scouted(book, later) == 2
 
     fail(book, 2)
-    assert scouted(book) is None
+    assert scouted(book, later) is None
 
 
 # --- who stands back ---------------------------------------------------------------------------

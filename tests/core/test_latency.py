@@ -228,6 +228,7 @@ def test_typical_is_the_median_of_three_or_more():
         typical.append(pace.typical)
 
     assert typical == [None, None, 0.3]
+    assert timed(0.4, 0.2, 0.3, 0.1).typical == 0.2
 
 
 def test_nobody_is_compared_by_outputs_that_were_not_waited_for():

@@ -303,3 +303,20 @@ async def test_a_recording_that_nobody_recognises_is_an_error(
     assert {attempt.provider for attempt in raised.value.attempts} == {"deepgram", "openai"}
     assert all(isinstance(attempt.error, APIError) for attempt in raised.value.attempts)
     assert recoverable(events).count(False) == 1
+
+
+async def test_a_cartesia_recogniser_comes_back_by_a_probe(
+    providers: LocalProviders, plugins: Plugins
+):
+    """Its plugin ends at once if the end of the input is said before it runs: probes wait."""
+    providers.set_fault(vendor="cartesia", service="stt", mode="status", status=503)
+
+    options = {"temporary_disable_sec": 0.3}
+    async with chain(plugins, "cartesia openai", **options) as stt, calling(stt) as caller:
+        await caller.says(line(1))
+        await until(lambda: caller.finals, within=SOON)
+        providers.clear_faults()
+        await caller.says(line(2))
+        await until(lambda: stt.get_service_health("cartesia").healthy, within=SOON)
+
+        assert stt.get_service_health("cartesia").probes >= 1
