@@ -133,6 +133,12 @@ def test_a_new_latency_counts_at_once():
 
 def test_only_the_newest_latencies_are_kept():
     """Memory is bounded, and a provider that was slow this morning is not called slow tonight."""
+    percentiles, seen = percentiles_of(*[9.0] * 10), []
+    for _ in range(KEPT):
+        percentiles.add(0.5)
+        seen.append(percentiles.at(100))
+    assert seen == [9.0] * (KEPT - 1) + [0.5]
+
     assert percentiles_of(*[9.0] * 1000, *[0.5] * KEPT).at(100) == 0.5
     assert percentiles_of(9.0, *[0.5] * (KEPT - 1)).at(100) == 9.0
 
@@ -171,16 +177,20 @@ def test_percentile_is_that_of_the_product_limit_estimate(samples, percent):
     old=samples,
     pattern=st.lists(st.tuples(st.one_of(coarse, latencies), st.booleans()), min_size=1),
     more=st.integers(0, 50),
+    looks=st.lists(st.integers(0, KEPT + 100), max_size=3).map(sorted),
 )
 @settings(max_examples=25)
-def test_full_memory_is_estimated_by_its_newest(old, pattern, more):
-    """A thousand outputs lose nothing to rounding, and old ones have no say, whatever they were."""
-    newest = [*islice(cycle(pattern), KEPT + more)]
+def test_full_memory_is_estimated_by_its_newest(old, pattern, more, looks):
+    """Old outputs have no say, whatever they were, and whenever somebody has looked meanwhile."""
+    everything = [*old, *islice(cycle(pattern), KEPT + more)]
+    percentiles, begin = Percentiles(), 0
 
-    percentiles = of([*old, *newest])
-
-    for percent in PERCENTS:
-        assert percentiles.at(percent) == naively_at(newest[-KEPT:], percent)
+    for end in (*looks, len(everything)):
+        for seconds, is_cut_off in everything[begin:end]:
+            percentiles.add(seconds, is_cut_off=is_cut_off)
+        begin = end
+        newest = everything[:end][-KEPT:]
+        assert [percentiles.at(p) for p in PERCENTS] == [naively_at(newest, p) for p in PERCENTS]
 
 
 @given(samples=st.lists(st.tuples(coarse, st.booleans()), max_size=30))
@@ -255,3 +265,15 @@ def test_measured_ones_are_counted_for_ever():
     percentiles = of([*[(0.5, False)] * 3000, *[(0.5, True)] * 2000])
 
     assert percentiles.measured == 3000
+
+
+def test_memory_that_was_asked_goes_on_to_forget():
+    """What was sorted in for an answer makes room for what comes later, measured or cut off."""
+    percentiles = of([(9.0, False), (8.0, True), *[(0.5, False)] * (KEPT - 2)])
+    assert percentiles.at(1) == 0.5
+    assert percentiles.at(100) == 9.0
+
+    percentiles.add(0.5)
+    percentiles.add(0.5)
+
+    assert percentiles.at(100) == 0.5
