@@ -177,7 +177,7 @@ class Request:
         chain = self._chain
         if chain.hedges.is_spent:
             return None
-        step = self._walk.hedge(_clock.now(), [*running, *chain.stateful])
+        step = self._walk.hedge(_clock.now(), running, unfit=chain.stateful)
         if step is not None:
             chain.hedges.spend()
             chain.health.tally(step.provider).hedges += 1

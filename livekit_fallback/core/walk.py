@@ -108,6 +108,7 @@ class Walk:
         self._hopeless: set[int] = set()  # failed for a reason that will not pass
         self._retries: dict[int, int] = {}
         self._again: int | None = None  # the provider to ask again before the next one
+        self._reported: int | None = None  # who failed last
         self._pause: Wait | None = None  # to be kept before that
         self._passes = 0
 
@@ -160,19 +161,25 @@ class Walk:
             return self._fit(Wait(too_soon), now)
         return self._ask(candidates[0], now, others=candidates[1:])
 
-    def hedge(self, now: float, running: Collection[int]) -> Try | None:
+    def hedge(
+        self, now: float, running: Collection[int], unfit: Collection[int] = ()
+    ) -> Try | None:
         """Return whom to ask as well, while those at work are still silent.
 
         Args:
             now: Monotonic seconds.
             running: Who is at work.
+            unfit: Who must not be asked in vain.
 
         Returns:
             The next usable provider that was not asked yet; ``None`` if there is none.
         """
         asked = {*running, *self._tried, *self._hopeless}
-        free = [i for i in self._order(now) if i not in asked and self._is_trusted(i)]
-        return self._ask(free[0], now, others=free[1:]) if free else None
+        left = [i for i in self._order(now) if i not in asked]
+        found = next((i for i in left if i not in unfit and self._is_trusted(i)), None)
+        if found is None:
+            return None
+        return self._ask(found, now, others=[i for i in left if i != found])
 
     def _is_trusted(self, provider: int) -> bool:
         return self._health.circuit(provider).state.is_usable
@@ -180,7 +187,7 @@ class Walk:
     @property
     def asks_again(self) -> bool:
         """Whether the provider that has just failed is asked again before any other."""
-        return self._again is not None
+        return self._again is not None and self._again == self._reported
 
     def report(
         self,
@@ -210,6 +217,7 @@ class Walk:
         if owed:
             self.start(now)
         self._tried.add(step.provider)
+        self._reported = step.provider
         if self._health.is_gradual:
             # should it come back meanwhile, it does so by and by
             self._drawn = self._held_back() | {step.provider}
