@@ -75,7 +75,6 @@ class Attempt(Ending, ABC, Generic[Item]):
         open_stream: Callable[[], Stream[Item]],
         prime: Callable[[Any], None] | None = None,
     ) -> None:
-        super().__init__()
         self.member = assignment.member
         self.permit = assignment.permit  # renewed when a success was recorded on the way
         self.is_probe = assignment.is_probe

@@ -10,10 +10,9 @@ class Ending:
     The answers here are those of a request with one answer, such as that of a language model.
     """
 
-    def __init__(self) -> None:
-        self.committed = False  # true from the first useful output on
-        self.error: Exception | None = None  # set when the attempt fails
-        self.was_overtaken = False  # another attempt at the same request was faster
+    committed = False  # true from the first useful output on
+    error: Exception | None = None  # set when the attempt fails
+    was_overtaken = False  # another attempt at the same request was faster
 
     @property
     def is_decided(self) -> bool:

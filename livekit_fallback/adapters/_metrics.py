@@ -57,7 +57,7 @@ class MetricsRelay:
         elif attempt.is_open_question:
             attempt.metrics.append(metrics)
         else:
-            self._emit(metrics)
+            self._chain.events.emit("metrics_collected", metrics)
 
     def _emit(self, metrics: Any) -> None:
         self._chain.events.emit("metrics_collected", metrics)
