@@ -47,7 +47,7 @@ _RANGES = {
     "warm_backups": "'next', 'all', or None",
     "voice_stickiness": "'reply' or 'call'",
     "stateful": "True or False",
-    "retry_on_chunk_sent": "True or False",
+    "retry_on_chunk_sent": "True, False, or 'continue'",
 }
 
 

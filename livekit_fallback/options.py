@@ -162,13 +162,15 @@ class LLMOptions(AdapterOptions, total=False):
 
     Args:
         max_retry_per_llm: ``max_retry`` of every provider.
-        retry_on_chunk_sent: Whether an answer that broke off after its first text is restarted
-            on the next provider (the caller hears the beginning twice). After a tool call was
-            handed over nothing is ever repeated.
+        retry_on_chunk_sent: What follows an answer that broke off after its first text.
+            ``False``: its provider's error. ``True``: the whole answer of the next provider (the
+            caller hears the beginning twice). ``"continue"``: its rest, by the next provider,
+            without what that repeats; text is handed over by whole words. After a tool call was
+            handed over it is always the error: nothing is done twice.
     """
 
     max_retry_per_llm: Count
-    retry_on_chunk_sent: bool
+    retry_on_chunk_sent: bool | Literal["continue"]
 
 
 @with_config(_NO_OTHERS)

@@ -13,7 +13,6 @@ from livekit.agents.llm import (
     LLM,
     ChatChunk,
     ChatContext,
-    FunctionToolCall,
     LLMStream,
     Tool,
     ToolChoice,
@@ -24,18 +23,20 @@ from typing_extensions import Unpack
 
 from .._validation import resolved
 from ..core.endmark import EndMark
-from ..errors import EndedEarlyError, NoOutputError
 from ..events import EventName
 from ..options import LLM_DEFAULTS, LLMOptions
 from ..provider import Provider, member_of, named_providers
 from ._assignment import Assignment
-from ._attempt import Attempt
 from ._base import ChainedAdapter, patient_options
 from ._chain import Chain
+from ._chat import ChatAttempt
+from ._continued import Answer, ContinuedChat
 from ._extras import VendorExtras
 from ._livekit import end_span, note_served
 from ._outbox import OutboxStream
 from ._request import Request
+from ._tool_calls import ToolCalls
+from ._vendors import fit_for
 
 _PING = ChatContext.empty()
 _PING.add_message(role="user", content="Reply with: ok")
@@ -69,7 +70,8 @@ class FallbackLLM(ChainedAdapter[LLM], LLM[Literal["llm_availability_changed"] |
         opts = resolved(LLMOptions, LLM_DEFAULTS, options, keywords)
         named = named_providers(llm, LLM, "llm")
         super().__init__()
-        self._restarts: bool = opts["retry_on_chunk_sent"]
+        self._moves_on = bool(opts["retry_on_chunk_sent"])
+        self._continues = opts["retry_on_chunk_sent"] == "continue"
         members = [member_of(i, name, p, opts, "llm") for i, (name, p) in enumerate(named.items())]
         self._usage = [EndMark() for _ in members]
         self._extras = VendorExtras()
@@ -107,24 +109,30 @@ class FallbackLLM(ChainedAdapter[LLM], LLM[Literal["llm_availability_changed"] |
         self._chain.prewarm(loop=loop)
 
     def _attempt(
-        self, call: Mapping[str, Any], deliver: Callable[[ChatChunk], None], given: Assignment
+        self,
+        call: Mapping[str, Any],
+        deliver: Callable[[ChatChunk], None],
+        answer: Answer | None,
+        given: Assignment,
     ) -> ChatAttempt:
         def open_stream() -> LLMStream:
             attempt.owe()  # before chat(), which may block or hang by itself
             llm: LLM = given.member.instance
-            context = self._extras.without_foreign(call["chat_ctx"], llm.provider)
-            return llm.chat(**{**call, "chat_ctx": context}, conn_options=patient_options())
+            fit = fit_for(llm, call, self._extras)
+            if answer is not None:
+                fit["chat_ctx"] = answer.continued(fit["chat_ctx"])
+            return llm.chat(**fit, conn_options=patient_options())
 
-        usage = self._usage[given.member.index]
-        attempt = ChatAttempt(given, open_stream, deliver, self._restarts, usage, self._extras)
+        usage, calls = self._usage[given.member.index], ToolCalls(call["chat_ctx"])
+        parts = given, open_stream, deliver, self._moves_on, usage, self._extras, calls
+        attempt = ChatAttempt(*parts) if answer is None else ContinuedChat(answer, *parts)
         return attempt
 
     def _ping(self, given: Assignment) -> ChatAttempt:
-        call = {"chat_ctx": _PING, "tools": None}
-        return self._attempt(call, lambda _: None, given)
+        return self._attempt({"chat_ctx": _PING, "tools": None}, _drop, None, given)
 
     def _remember(self, call: Mapping[str, Any]) -> None:
-        self._chain.remember(partial(self._attempt, call, lambda _: None))
+        self._chain.remember(partial(self._attempt, call, _drop, None))
 
 
 class FallbackLLMStream(OutboxStream[ChatChunk], LLMStream):
@@ -151,7 +159,8 @@ class FallbackLLMStream(OutboxStream[ChatChunk], LLMStream):
         self._llm_request_span = trace.get_current_span()
         adapter = self._adapter
         adapter._remember(self._call)
-        attempts = partial(adapter._attempt, self._call, self._outbox.put)
+        answer = Answer() if adapter._continues else None
+        attempts = partial(adapter._attempt, self._call, self._outbox.put, answer)
         attempt = await Request(adapter._chain, attempts).run()
         note_served(self._llm_request_span, attempt.member)
 
@@ -165,86 +174,5 @@ class FallbackLLMStream(OutboxStream[ChatChunk], LLMStream):
         self._llm_request_span = None
 
 
-class ChatAttempt(Attempt[ChatChunk]):
-    """One answer of one language model.
-
-    Useful are text that is not blank, and tool calls. What comes before the first useful chunk
-    (reasoning, provider extras) is held back, so that a failed attempt leaves no trace.
-    """
-
-    def __init__(
-        self,
-        given: Assignment,
-        open_stream: Callable[[], LLMStream],
-        deliver: Callable[[ChatChunk], None],
-        restarts: bool,
-        usage: EndMark,
-        extras: VendorExtras,
-    ) -> None:
-        super().__init__(given, open_stream)
-        self._deliver = deliver
-        self._restarts = restarts
-        self._usage = usage
-        self._extras = extras
-        self._held: list[ChatChunk] = []
-        self._tool_called = False
-        self._usage_seen = False
-
-    @property
-    def may_move_on(self) -> bool:
-        """After the commit point only if asked for, never after a tool call: it would run twice."""
-        return not self.broke_off or (self._restarts and not self._tool_called)
-
-    @property
-    def _vendor(self) -> str:
-        vendor: str = self.member.instance.provider
-        return vendor
-
-    def _receive(self, chunk: ChatChunk) -> None:
-        delta = chunk.delta
-        if delta is not None and (delta.content or delta.tool_calls):
-            self._receive_answer(chunk, delta.content or "", delta.tool_calls)
-        elif chunk.usage is not None or (delta is not None and delta.extra):
-            self._usage_seen = self._usage_seen or chunk.usage is not None
-            self._extras.learn(self._vendor, None if delta is None else delta.extra)
-            self._hand_on_or_hold(chunk)
-        # else a role-only or keep-alive chunk: nothing a session could use
-
-    def _receive_answer(self, chunk: ChatChunk, text: str, calls: list[FunctionToolCall]) -> None:
-        if calls:
-            self._tool_called = True
-            self._extras.learn(self._vendor, *(call.extra for call in calls))
-            # plugins hand over a tool call when it is complete: its first token came before that
-            self.is_blurred = self.is_blurred or not self.committed
-        elif not self.committed and not text.strip():
-            self._held.append(chunk)
-            return
-        if self._usage_seen:
-            self._usage.seen_before_more()
-        self._usage_seen = chunk.usage is not None
-        self._output()
-        self.delivered += len(text)
-        self._hand_on_or_hold(chunk)
-
-    def _hand_on_or_hold(self, chunk: ChatChunk) -> None:
-        if not self.committed:
-            self._held.append(chunk)
-            return
-        if self._held:
-            for held in self._held:
-                self._deliver(held)
-            self._held.clear()
-        self._deliver(chunk)
-
-    def _judge_end(self) -> BaseException | None:
-        if not self.committed:
-            return NoOutputError("text or tool call")
-        if self._usage_seen:
-            self._usage.seen_at_end()
-            return None
-        was_expected = self._usage.is_expected
-        self._usage.missed_at_end()
-        return EndedEarlyError("the answer came without its usage") if was_expected else None
-
-    def _is_complete(self) -> bool:
-        return self.committed and self._usage_seen and self._usage.is_plausible
+def _drop(_: ChatChunk) -> None:
+    """Deliver a probe's output: to nobody."""

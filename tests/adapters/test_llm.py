@@ -251,7 +251,7 @@ def test_a_wrong_list_is_refused(given: Callable[[], Any], said: str):
         {"stall_timeout": -1},
         {"total_timeout": "12"},
         {"max_retry_per_llm": -1},
-        {"retry_on_chunk_sent": "continue"},
+        {"retry_on_chunk_sent": "go on"},
         {"max_retry_per_tts": 1},
     ],
 )
