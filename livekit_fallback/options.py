@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, StringConstraints, with_config
 from typing_extensions import TypedDict
 
 from .errors import AttemptReport
@@ -26,6 +26,7 @@ Share = Annotated[float, Ge(0), Le(1)]
 Count = Annotated[int, Ge(0)]
 Positive = Annotated[int, Ge(1)]
 Seconds = Annotated[float, Ge(0)]
+Text = Annotated[str, StringConstraints(pattern=r"\S")]
 Shares = Annotated[Sequence[Annotated[float, Gt(0), Le(1)]], MinLen(1)]
 Probe = Literal["ping", "replay", "live"] | Callable[[Any], Any] | None
 
@@ -167,10 +168,18 @@ class LLMOptions(AdapterOptions, total=False):
             caller hears the beginning twice). ``"continue"``: its rest, by the next provider,
             without what that repeats; text is handed over by whole words. After a tool call was
             handed over it is always the error: nothing is done twice.
+        last_resort: Answers when every provider has failed: a text, or a callable that is given
+            a copy of the :class:`~livekit.agents.llm.ChatContext` and the
+            :class:`~livekit_fallback.AllProvidersFailedError`, and returns a text or an async
+            iterator of texts or ``ChatChunk``; awaited if it returns an awaitable. It may be
+            silent for 2.5 s, and must not block. The request then ends well: ``exhausted`` is
+            emitted, and the ``error`` is recoverable. If it says nothing, all is as without
+            it. ``None``: the error is raised.
     """
 
     max_retry_per_llm: Count
     retry_on_chunk_sent: bool | Literal["continue"]
+    last_resort: Text | Callable[..., Any] | None
 
 
 @with_config(_NO_OTHERS)
@@ -258,6 +267,8 @@ LLM_DEFAULTS: LLMOptions = {
     "max_retry_per_llm": 0,
     # a cut sentence is less confusing than a sentence heard one and a half times
     "retry_on_chunk_sent": False,
+    # what to say, and in which language, is the application's to know
+    "last_resort": None,
 }
 
 STT_DEFAULTS: STTOptions = {

@@ -89,6 +89,11 @@ RANGES: dict[str, tuple[list[Any], list[Any]]] = {
     "'next', 'all', or None": (["next", "all", None], ["none", "", True, 2, []]),
     "'reply' or 'call'": (["reply", "call"], ["Reply", "", None, True, 1]),
     "True or False": ([True, False], [0, 1, "true", None]),
+    "True, False, or 'continue'": ([True, False, "continue"], [0, 1, "Continue", "", None]),
+    "a text that is not blank, a callable, or None": (
+        ["Sorry.", callable, None],
+        ["", " \n", b"Sorry.", True, 1, []],
+    ),
 }
 
 (
@@ -111,6 +116,8 @@ RANGES: dict[str, tuple[list[Any], list[Any]]] = {
     BACKUPS,
     STICKINESS,
     SWITCH,
+    CONTINUATION,
+    LAST_WORDS,
 ) = RANGES
 OPTIONS = {
     "attempt_timeout": DEADLINE,
@@ -145,7 +152,8 @@ OPTIONS = {
     "warm_backups": BACKUPS,
     "voice_stickiness": STICKINESS,
     "stateful": SWITCH,
-    "retry_on_chunk_sent": SWITCH,
+    "retry_on_chunk_sent": CONTINUATION,
+    "last_resort": LAST_WORDS,
 }
 EVERYWHERE = [
     (definition, name) for definition in DEFINITIONS for name in definition.__annotations__

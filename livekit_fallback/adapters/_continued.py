@@ -46,15 +46,19 @@ class Answer:
         self._pieces.append(text)
         self._words = words
 
-    def continued(self, context: ChatContext) -> ChatContext:
-        """Return the conversation, or a copy that asks for the rest of what was begun."""
+    def begun(self, context: ChatContext) -> ChatContext:
+        """Return the conversation; with what was said, if anything was, as a copy."""
         said = self.text.rstrip()
         if not said:
             return context
-        begun = ChatMessage(role="assistant", content=[said])
-        return ChatContext(
-            [*context.items, begun, ChatMessage(role="user", content=[_INSTRUCTION])]
-        )
+        return ChatContext([*context.items, ChatMessage(role="assistant", content=[said])])
+
+    def continued(self, context: ChatContext) -> ChatContext:
+        """Return the conversation, or a copy that asks for the rest of what was begun."""
+        begun = self.begun(context)
+        if begun is not context:
+            begun.items.append(ChatMessage(role="user", content=[_INSTRUCTION]))
+        return begun
 
 
 class ContinuedChat(ChatAttempt):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, NoReturn
@@ -21,7 +21,7 @@ from ._assignment import Assignment
 from ._attempt import Attempt
 from ._chain import Chain
 from ._race import Race
-from ._tasks import TaskHolder
+from ._tasks import TaskHolder, is_cancelled
 from ._timing import Timing
 from ._verdicts import Failed, Verdicts, as_requests_fault
 
@@ -29,6 +29,7 @@ from ._verdicts import Failed, Verdicts, as_requests_fault
 _MAX_REPORTS = 200
 
 MakeAttempt = Callable[[Assignment], Attempt[Any]]
+LastResort = Callable[[AllProvidersFailedError, bool], Awaitable[bool]]
 
 
 class Request:
@@ -88,7 +89,17 @@ class Request:
         return self._reports[-1] if self._reports else None
 
     async def run(self) -> Attempt[Any]:
-        """Ask providers until one has served; return the attempt that did.
+        """Ask providers until one has served; return the attempt that did. See :meth:`run_or`."""
+        attempt = await self.run_or(None)
+        assert attempt is not None
+        return attempt
+
+    async def run_or(self, last_resort: LastResort | None) -> Attempt[Any] | None:
+        """Ask providers until one has served; return its attempt, or ``None`` for the last resort.
+
+        Args:
+            last_resort: Serves when nobody else could; returns whether it has. Called with the
+                error, and whether the session has part of an answer.
 
         Raises:
             AdapterClosedError: The adapter was closed meanwhile.
@@ -102,7 +113,8 @@ class Request:
             while not self._chain.closed:
                 step = self._walk.next(_clock.now())
                 if step is None:
-                    raise self._exhausted()
+                    await self._exhausted(last_resort)
+                    return None
                 if isinstance(step, Wait):
                     await self._chain.pause(step.seconds)
                     continue
@@ -151,7 +163,7 @@ class Request:
         return None
 
     def _say_if_closed(self) -> None:
-        if self._chain.closed and not _is_cancelled():
+        if self._chain.closed and not is_cancelled():
             raise AdapterClosedError(self._chain.component) from None
 
     def interrupted(self, attempt: Attempt[Any]) -> None:
@@ -322,22 +334,17 @@ class Request:
         if step.provider != old:
             self._chain.failed_over(self.id, failed, old, step.provider, attempt=len(self._reports))
 
-    def _exhausted(self) -> AllProvidersFailedError:
+    async def _exhausted(self, last_resort: LastResort | None) -> None:
         self._verdicts.blame_request()
-        duration = _clock.now() - self._began
+        events, broke_off = self._chain.events, self._broke_off
         error = AllProvidersFailedError(
-            self._chain.component, tuple(self._reports), duration=duration
+            self._chain.component, tuple(self._reports), duration=_clock.now() - self._began
         )
         error.__cause__ = self._reports[-1].error
-        if self._broke_off is not None:
-            self._chain.events.output_lost(
-                self.id, self._broke_off, delivered=self._delivered, lost=None
-            )
-        self._chain.events.exhausted(self.id, error)
-        self._chain.events.error(error, recoverable=False)
-        return error
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+        if broke_off is not None:
+            events.output_lost(self.id, broke_off, delivered=self._delivered, lost=None)
+        events.exhausted(self.id, error)
+        has_served = last_resort is not None and await last_resort(error, broke_off is not None)
+        events.error(error, recoverable=has_served)
+        if not has_served:
+            raise error

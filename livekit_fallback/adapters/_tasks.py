@@ -88,3 +88,9 @@ async def settle(task: asyncio.Task[Any], *, patience: float) -> None:
     """Wait for a task that is ending, up to ``patience`` seconds; never raises what it raised."""
     if not task.done():
         await asyncio.wait({task}, timeout=patience)
+
+
+def is_cancelled() -> bool:
+    """Whether the running task was asked to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

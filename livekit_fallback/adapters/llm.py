@@ -23,6 +23,7 @@ from typing_extensions import Unpack
 
 from .._validation import resolved
 from ..core.endmark import EndMark
+from ..errors import AllProvidersFailedError
 from ..events import EventName
 from ..options import LLM_DEFAULTS, LLMOptions
 from ..provider import Provider, member_of, named_providers
@@ -32,6 +33,7 @@ from ._chain import Chain
 from ._chat import ChatAttempt
 from ._continued import Answer, ContinuedChat
 from ._extras import VendorExtras
+from ._last_resort import LastResort, Source
 from ._livekit import end_span, note_served
 from ._outbox import OutboxStream
 from ._request import Request
@@ -71,6 +73,7 @@ class FallbackLLM(ChainedAdapter[LLM], LLM[Literal["llm_availability_changed"] |
         named = named_providers(llm, LLM, "llm")
         super().__init__()
         self._moves_on = bool(opts["retry_on_chunk_sent"])
+        self._last_resort = opts["last_resort"]
         self._continues = opts["retry_on_chunk_sent"] == "continue"
         members = [member_of(i, name, p, opts, "llm") for i, (name, p) in enumerate(named.items())]
         self._usage = [EndMark() for _ in members]
@@ -161,8 +164,24 @@ class FallbackLLMStream(OutboxStream[ChatChunk], LLMStream):
         adapter._remember(self._call)
         answer = Answer() if adapter._continues else None
         attempts = partial(adapter._attempt, self._call, self._outbox.put, answer)
-        attempt = await Request(adapter._chain, attempts).run()
-        note_served(self._llm_request_span, attempt.member)
+        source = adapter._last_resort
+        resort = None if source is None else partial(self._resort_to, source, answer)
+        attempt = await Request(adapter._chain, attempts).run_or(resort)
+        if attempt is not None:
+            note_served(self._llm_request_span, attempt.member)
+
+    async def _resort_to(
+        self,
+        source: Source,
+        answer: Answer | None,
+        error: AllProvidersFailedError,
+        has_begun: bool,
+    ) -> bool:
+        context = ChatContext(list(self._call["chat_ctx"].items))
+        if answer is not None:
+            context = answer.begun(context)
+        resort = LastResort(source, self._adapter._chain.tasks, self._outbox.put)
+        return await resort.answer(context, error, has_begun=has_begun)
 
     def _record_genai_request(self, span: trace.Span) -> None:
         # 1.8.0 would describe this stream as an inference of its own, next to the provider's

@@ -7,28 +7,20 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from livekit.agents import llm
 
-from livekit_fallback import AllProvidersFailedError
 from tests.support.fakes import (
     Fail,
     Hang,
-    Metadata,
     RoleOnly,
     Say,
     ToolCall,
     UsageOnly,
-    Wait,
     text_of,
 )
 from tests.support.llm_chain import Model, chain_of, listen, tools_of, unavailable
-from tests.support.script import now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.support.census import Census
-    from tests.support.llm_chain import LLMChain
     from tests.support.script import Call, Script, Step
 
 SENTENCE = "Of course we do. The mushroom risotto is very popular, and it's vegan."
@@ -47,7 +39,7 @@ def said_to(call: Call) -> str:
     """What a provider was told that was said, the last message but one."""
     *_, begun, instruction = call.kwargs["chat_ctx"].items
     assert (begun.role, instruction.role) == ("assistant", "user")
-    return begun.text_content
+    return str(begun.text_content)
 
 
 def rest_after(said: str) -> str:
