@@ -317,10 +317,9 @@ class Request:
             self._moving_from = None
 
     def _end_with(self, attempt: Attempt[Any], report: AttemptReport) -> NoReturn:
-        if attempt.broke_off:
-            self._chain.events.output_lost(
-                self.id, report, delivered=attempt.delivered, lost=attempt.lost
-            )
+        if attempt.broke_off or self._broke_off is not None:
+            delivered = self._delivered + attempt.delivered
+            self._chain.events.output_lost(self.id, report, delivered=delivered, lost=attempt.lost)
         self._chain.events.error(report.error, recoverable=True)
         raise report.error
 

@@ -23,7 +23,7 @@ from typing_extensions import Unpack
 
 from .._validation import resolved
 from ..core.endmark import EndMark
-from ..errors import AllProvidersFailedError
+from ..errors import AdapterClosedError, AllProvidersFailedError
 from ..events import EventName
 from ..options import LLM_DEFAULTS, LLMOptions
 from ..provider import Provider, member_of, named_providers
@@ -180,8 +180,12 @@ class FallbackLLMStream(OutboxStream[ChatChunk], LLMStream):
         context = ChatContext(list(self._call["chat_ctx"].items))
         if answer is not None:
             context = answer.begun(context)
-        resort = LastResort(source, self._adapter._chain.tasks, self._outbox.put)
-        return await resort.answer(context, error, has_begun=has_begun)
+        chain = self._adapter._chain
+        resort = LastResort(source, chain.tasks, self._outbox.put)
+        has_answered = await resort.answer(context, error, has_begun=has_begun)
+        if chain.closed:
+            raise AdapterClosedError(chain.component)
+        return has_answered
 
     def _record_genai_request(self, span: trace.Span) -> None:
         # 1.8.0 would describe this stream as an inference of its own, next to the provider's
