@@ -35,12 +35,27 @@ class Reply:
 def think(messages: list[Message], tools: set[str]) -> Reply:
     """Return the reply to ``messages``; ``tools`` holds the names of the tools on offer."""
     last = messages[-1] if messages else {}
+    if _is_note(last) and len(messages) > 1 and messages[-2].get("role") == "assistant":
+        return _rest(think(messages[:-2], tools), _text(messages[-2]))
     if last.get("role") == "tool":
         return Reply(_answer_from_tool(_text(last)))
     said = last_said(messages)
     if said is None:
         return Reply(dialogue.GREETING)
     return _answer(said, messages, tools)
+
+
+def _is_note(message: Message) -> bool:
+    """Whether a message in the caller's place is not from the caller."""
+    return message.get("role") == "user" and _text(message).startswith("[")
+
+
+def _rest(reply: Reply, begun: str) -> Reply:
+    """Return what is left of a reply that was begun, after its last two words, as models do."""
+    said, words = begun.split(), reply.text.split()
+    if words[: len(said)] != said:
+        return reply
+    return Reply(" ".join(words[max(0, len(said) - 2) :]), reply.tool, reply.arguments)
 
 
 def last_said(messages: list[Message]) -> str | None:

@@ -422,5 +422,5 @@ async def test_the_history_of_a_session_is_what_was_said(census: Census):
         said = [i.text_content for i in session.history.messages() if i.role == "assistant"]
 
     assert said == [SENTENCE, "Hello there."]
-    told = [item.text_content for item in chain.call("a", 1).kwargs["chat_ctx"].items]
+    told = [item.text_content for item in chain.call("a", 1).kwargs["chat_ctx"].messages()]
     assert sorted(told) == sorted(["Be brief.", "Hi", SENTENCE, "And now?"])

@@ -145,6 +145,67 @@ async def test_a_broken_answer_starts_again_when_that_is_wanted(
     assert failovers(events) == [("openai", "cerebras", "connection")]
 
 
+@each(AFTER_COMMIT)
+async def test_a_broken_answer_is_continued_when_that_is_wanted(
+    providers: LocalProviders, plugins: Plugins, fault: Fault, reason: str
+):
+    """The next model is told what was said, repeats a little of it, and each word is said once."""
+    async with chain(plugins, retry_on_chunk_sent="continue") as llm:
+        await ask(llm)  # a clean cut can only be told from an end once an end was seen
+        events = EventRecorder(llm)
+        providers.set_fault(vendor="openai", service="llm", **fault)
+        answer = await ask(llm)
+
+    assert answer == Answer(ANSWER)
+    assert failovers(events) == [("openai", "cerebras", reason)]
+    assert recoverable(events) == [True]
+    assert events.of("output_lost") == []
+
+
+async def test_an_answer_is_whole_wherever_it_breaks_off(
+    providers: LocalProviders, plugins: Plugins
+):
+    """Killed after every k of its n pieces, or with the last of them."""
+    pieces = len(ANSWER.split())
+    for k in range(pieces + 1):
+        providers.set_fault("drop", vendor="openai", service="llm", after=k, times=1)
+
+        async with chain(plugins, retry_on_chunk_sent="continue") as llm:
+            answer = await ask(llm)
+
+        assert answer == Answer(ANSWER), f"broken off after {k}"
+
+
+async def test_a_tool_is_called_once_wherever_its_call_breaks_off(
+    providers: LocalProviders, plugins: Plugins
+):
+    """A call that was received by halves is never handed over, in any mode."""
+    for mode in (False, True, "continue"):
+        for k in range(4):
+            providers.set_fault("drop", vendor="openai", service="llm", after=k, times=1)
+
+            async with chain(plugins, retry_on_chunk_sent=mode) as llm:
+                answer = await ask(llm, *LINES[1:4], tools=[find_table])
+
+            assert [call.name for call in answer.calls] == ["find_table"], f"{mode} {k}"
+            assert json.loads(answer.calls[0].arguments)["time"] == "19:00"
+
+
+async def test_the_last_resort_speaks_for_models_that_are_all_down(
+    providers: LocalProviders, plugins: Plugins
+):
+    """The request ends well, with the application's own words."""
+    providers.set_fault("status", service="llm", status=401)
+
+    async with chain(plugins, last_resort="Please hold the line.") as llm:
+        events = EventRecorder(llm)
+        answer = await ask(llm)
+
+    assert answer == Answer("Please hold the line.")
+    assert len(events.of("exhausted")) == 1
+    assert recoverable(events) == [True, True]
+
+
 @each(
     {
         "hang": ({"mode": "hang"}, "first_output_timeout"),

@@ -130,6 +130,27 @@ async def test_after_the_commit_point_the_plugin_s_own_retry_repeats_nothing(
 
 
 @each_mode
+@pytest.mark.parametrize("case", AFTER_COMMIT.values(), ids=AFTER_COMMIT.keys())
+async def test_another_wire_goes_on_with_what_broke_off(
+    providers: LocalProviders, plugins: Plugins, mode: str, case: tuple[list[Step], str, str]
+):
+    """From the responses API to chat completions, in the middle of a sentence."""
+    steps, over_websocket, over_http = case
+
+    async with (
+        responses_server(*steps) as server,
+        chain(plugins, server.url, mode, retry_on_chunk_sent="continue") as llm,
+    ):
+        events = EventRecorder(llm)
+        answer = await ask(llm)
+
+    reason = over_websocket if mode == "websocket" else over_http
+    assert answer == Answer(ANSWER)
+    assert failovers(events) == [("responses", "cerebras", reason)]
+    assert events.of("output_lost") == []
+
+
+@each_mode
 async def test_after_a_tool_call_nothing_is_asked_again(
     providers: LocalProviders, plugins: Plugins, mode: str
 ):
