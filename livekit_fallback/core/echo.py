@@ -148,6 +148,9 @@ class Echo:
             text = self._without_marks(text[self._end :])
             text = self._without_marks(self._without_stops(text))
             self._end = None
+            if _CLOSING_MARKS.match(text):  # of what was said
+                self._is_joined = True
+                return text
         elif not self._is_inside_word:
             text = text[_length(_ELLIPSIS, text) :]
         return self._join(text)
