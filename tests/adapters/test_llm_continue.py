@@ -203,6 +203,27 @@ async def test_the_next_provider_is_asked_to_go_on_and_nobody_else(census: Censu
     assert context.to_dict() == before
 
 
+@pytest.mark.parametrize("wire", ["openai", "openai.responses", "anthropic", "google", "aws"])
+async def test_no_vendor_is_sent_a_conversation_that_ends_with_its_own_words(
+    wire: str, census: Census
+):
+    """Some reject it as prefill. The system's words stay what they are, in front."""
+    context = llm.ChatContext.empty()
+    context.add_message(role="system", content="Be brief.")
+    context.add_message(role="user", content="Hi")
+    begun = [Say("Half a sen"), Fail(unavailable)]
+    chain = chain_of(census, begun, GOOD, retry_on_chunk_sent="continue")
+    async with chain.adapter.chat(chat_ctx=context) as stream:
+        await stream.collect()
+
+    messages, _ = chain.call("b").kwargs["chat_ctx"].to_provider_format(wire)
+
+    roles = [message["role"] for message in messages if message["role"] != "system"]
+    assert roles in (["user", "assistant", "user"], ["user", "model", "user"])
+    assert "Half a" in str(messages[-2])
+    assert "Be brief." not in str(messages[-3:])
+
+
 @llm.function_tool
 async def _look() -> str:
     """Look."""

@@ -77,7 +77,7 @@ async def test_it_is_given_a_copy_of_the_conversation_and_the_error(census: Cens
     seen: list[Any] = []
 
     def source(context: llm.ChatContext, error: AllProvidersFailedError) -> str:
-        seen.append(([item.text_content for item in context.items], error))
+        seen.append(([item.text_content for item in context.messages()], error))
         context.items.clear()
         return SORRY
 
@@ -170,7 +170,7 @@ async def test_after_half_a_sentence_it_speaks_as_well(mode: Any, census: Census
     seen: list[Any] = []
 
     def source(context: llm.ChatContext, error: AllProvidersFailedError) -> str:
-        seen.append([item.text_content for item in context.items])
+        seen.append([item.text_content for item in context.messages()])
         return SORRY
 
     chain = chain_of(
