@@ -145,6 +145,11 @@ class Chain(Generic[T]):
         """The provider that most recently served (the primary before any request)."""
         return self.members[self._last_heard or 0]
 
+    def has_trusted(self, besides: Collection[int]) -> bool:
+        """Whether anybody else is usable."""
+        others = set(range(len(self.members))).difference(besides)
+        return any(self.health.circuit(i).state.is_usable for i in others)
+
     @property
     def being_probed(self) -> Collection[int]:
         """Who is being asked something beside the traffic."""

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from livekit import rtc
 from livekit.agents import NOT_GIVEN, NotGivenOr
-from livekit.agents.stt import STT, RecognizeStream, SpeechEvent
+from livekit.agents.stt import STT, RecognizeStream, SpeechEvent, SpeechEventType
 from livekit.agents.utils import AudioBuffer
 
-from ..errors import EndedEarlyError, NotListeningError, NotSupportedError
+from ..errors import EndedEarlyError, NotListeningError, NotSupportedError, SilentError
 from ._assignment import Assignment
 from ._attempt import Attempt
 from ._base import connect_options
@@ -142,6 +142,10 @@ class ListenAttempt(Attempt[SpeechEvent]):
         """
         self._loop.call_soon(self.feed, _end_input, ears)
 
+    def went_silent(self, seconds: float) -> None:
+        """Fail: it was given speech, and has given nothing back for so long."""
+        self._fail(SilentError(seconds))
+
     def hand_over(self) -> None:
         """End here: another provider is better by now, and no word is under way."""
         self.unfinished = True
@@ -214,7 +218,9 @@ class PingAttempt(ListenAttempt):
     """A probe that hears silence. Any event will do, and so will a clean end."""
 
     def _receive(self, event: SpeechEvent) -> None:
-        self._output()
+        # plugins count usage by themselves, whether anybody is there or not
+        if event.type is not SpeechEventType.RECOGNITION_USAGE:
+            self._output()
 
     def _judge_end(self) -> BaseException | None:
         return None
