@@ -49,6 +49,7 @@ class Ledger:
         self._expected = Said()  # what the recogniser at work will hear again
         self._begun_at = 0.0  # when its audio begins
         self._began_with = 0.0  # likewise, as a position
+        self._caught_up_at = 0.0  # from here on it hears what is said, if it hears no slower
         self._new_from: float | None = None  # before this nothing is new to it; None: all is
         self._shift: float | None = None  # of its times; None: not known yet
 
@@ -62,13 +63,14 @@ class Ledger:
         Returns:
             The time of its first sample.
         """
-        if self.unconfirmed_at is None and self._kept.start > self._said_from:
-            self._said.clear()  # some of their audio was too old to be kept
+        if self._said and self._kept.start > self._said_from + _SLACK_SEC:
+            self._said.keep_last(_LATE_WORDS)  # the audio of others was too old to be kept
         has_heard = self._settled_until > 0.0 or bool(self._said)
         self._new_from = self._settled_until if has_heard or self._begun_at else None
         self.unconfirmed_at = None
         self._expected = self._said.copy()
         self._began_with = self._kept.start
+        self._caught_up_at = self._kept.end + self._kept.seconds
         self._begun_at = self.zero + max(self._kept.start, elapsed - self._kept.seconds)
         self._shift = None
         return self._begun_at
@@ -81,18 +83,11 @@ class Ledger:
         self.confirm()
         return True
 
-    def settles_now(self) -> bool:
-        """Take a final for meant, if it came in a pause; return whether none is uncertain."""
-        at = self.unconfirmed_at
-        if at is not None and self._kept.pause_before(at) == at:
-            self.confirm()
-        return self.unconfirmed_at is None
-
     def confirm(self) -> None:
         """Take the last final for meant, and let go of its audio."""
         at, self.unconfirmed_at = self.unconfirmed_at, None
-        if at is None:
-            return
+        if at is None or at < self._caught_up_at:
+            return  # while it catches up nobody knows which audio its words are from
         pause = self._kept.pause_before(at)
         if pause is not None:
             self._kept.drop_before(pause - PAUSE_SEC / 2)
@@ -100,6 +95,7 @@ class Ledger:
         else:
             self._kept.drop_before(at - _LATE_SEC)
             self._said.keep_last(_LATE_WORDS)
+        self._said_from = self._kept.start
 
     def new_in(self, event: SpeechEvent, *, is_final: bool) -> SpeechEvent | None:
         """Return what is new in a transcript, its times on the timeline; ``None``: nothing."""
@@ -152,4 +148,3 @@ class Ledger:
         if data.start_time >= self._new_from:
             return data
         return without_beginning(data, self._new_from)
-

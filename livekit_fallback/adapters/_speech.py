@@ -30,9 +30,6 @@ _PROBE_SEC = 6.0
 # From a broken connection to the plugin's saying so takes a few turns of the event loop.
 _HOLD_SEC = 0.25
 
-# So many recognisers have to give nothing for the same speech before it is taken for noise.
-_ENOUGH_SILENT = 2
-
 # Long utterances are settled piece by piece, and the audio of a short piece may hold no word.
 _SHORTEST_PROBE_SEC = 1.0
 
@@ -131,18 +128,16 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._check_input_not_ended()
         self._check_not_closed()
         self._kept.mark_flush()
-        self._pass_on(lambda ears: ears.flush())
+        if self._attempt is not None and self._attempt.ears is not None:
+            self._attempt.feed(_flush, self._attempt.ears)
 
     def end_input(self) -> None:
         """Say that no more audio comes."""
         self._check_input_not_ended()
         self._check_not_closed()
         self._input_ch.close()
-        self._pass_on(lambda ears: ears.end_input())
-
-    def _pass_on(self, give: Callable[[RecognizeStream], None]) -> None:
-        if self._ears is not None and self._attempt is not None:
-            self._attempt.feed(give, self._ears)
+        if self._attempt is not None and self._attempt.ears is not None:
+            self._attempt.end_input(self._attempt.ears)
 
     async def _main_task(self) -> None:
         self._request = request = Request(self._chain, self._make_attempt, may_hedge=False)
@@ -254,10 +249,12 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
     def _went_silent(self, seconds: float) -> None:
         """The recogniser has given nothing for speech: ask another, as long as there is one."""
         attempt, request = self._attempt, self._request
-        if attempt is None or request is None or attempt.ears is None or attempt.member.is_wrapped:
+        if attempt is None or request is None or attempt.is_decided:
             return
+        if attempt.ears is None or attempt.member.is_wrapped:
+            return  # it is not connected yet, or has a deadline for each utterance
         self._silent.append(attempt.member.index)
-        if len(self._silent) < _ENOUGH_SILENT or self._chain.has_trusted(self._silent):
+        if not self._chain.has_exhausted(self._silent):
             attempt.went_silent(seconds)
             return
         # nobody makes anything of it, so it was no speech
@@ -286,8 +283,8 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         attempt, request = self._attempt, self._request
         if attempt is None or request is None or self.input_ended or not self._utterance.at_rest:
             return
-        # in the middle of speech another recogniser would hear words again, or half of one
-        if request.would_leave(attempt) and self._ledger.settles_now():
+        # another recogniser would hear again what this one may have meant as final
+        if self._ledger.unconfirmed_at is None and request.would_leave(attempt):
             attempt.hand_over()
 
     def _settle_words(self, attempt: ListenAttempt, new: SpeechEvent | None) -> None:
@@ -311,3 +308,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._input_ch.close()
         if self._endpointing is not None:
             self._endpointing.close()
+
+
+def _flush(ears: RecognizeStream) -> None:
+    ears.flush()

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-# A cough, a click or a word spoken aside: recognisers need not make anything of it.
-_MIN_SPEECH_SEC = 0.5
+# The shortest word. What is shorter is a click or a cough, and recognisers make nothing of it.
+_MIN_SPEECH_SEC = 0.2
 
 
 class Moment(NamedTuple):
@@ -34,7 +34,7 @@ class SilenceWatch:
     Any event of the recogniser is a sign of life, except those that its plugin makes by itself.
     While a caller speaks, the first sign is owed by recognisers that give words meanwhile by
     their own account, and the next by those that have been seen to do so. Once the caller is
-    silent, each owes an end of what it began, and something for speech of half a second.
+    silent, each owes an end of what it began, and something for speech that is long enough for a word.
 
     Args:
         patience: Seconds for which a debt may stand.
