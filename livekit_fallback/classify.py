@@ -22,6 +22,7 @@ from .errors import (
     NotListeningError,
     NotSupportedError,
     ProviderCancelledError,
+    SilentError,
     StallError,
 )
 
@@ -111,12 +112,16 @@ _MOST_TELLING = (
     FailureKind.TRANSIENT,
 )
 
+# Deadlines of ours.
+_TIMED_OUT = (FirstOutputTimeoutError, NotListeningError, SilentError, StallError)
+
 # The first match wins, so subclasses stand before their bases.
 _REASON_OF_TYPE: tuple[tuple[type[BaseException], str], ...] = (
     (FirstOutputTimeoutError, "first_output_timeout"),
     (StallError, "stall"),
     (NoOutputError, "empty"),
     (NotListeningError, "not_listening"),
+    (SilentError, "silent"),
     (EndedEarlyError, "ended_early"),
     (NotSupportedError, "not_supported"),
     (ProviderCancelledError, "cancelled_itself"),
@@ -186,7 +191,7 @@ def _read(error: BaseException, now: float | None) -> ErrorFacts:
         failure=Failure(
             kind=kind,
             reason=_reason(error, status),
-            timed_out=isinstance(error, FirstOutputTimeoutError | NotListeningError | StallError),
+            timed_out=isinstance(error, _TIMED_OUT),
             retry_after=_retry_after.in_chain(
                 chain, now=now, limited=kind is FailureKind.RATE_LIMITED
             ),

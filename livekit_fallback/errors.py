@@ -15,6 +15,7 @@ All of them are LiveKit errors, so code that handles ``APIError`` keeps working:
         └── APITimeoutError
             ├── FirstOutputTimeoutError
             ├── NotListeningError
+            ├── SilentError             a recogniser says nothing about speech
             ├── SlowOutputError         a provider serves, but takes too long for it
             └── StallError
 """
@@ -48,6 +49,13 @@ class NotListeningError(APITimeoutError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"audio was not taken for {seconds:.3g} s")
+
+
+class SilentError(APITimeoutError):
+    """A recogniser was given speech, and gave nothing back."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no sign of life for {seconds:.2f} s of speech and the wait after it")
 
 
 class SlowOutputError(APITimeoutError):

@@ -190,10 +190,15 @@ class STTOptions(AdapterOptions, total=False):
         max_retry_per_stt: ``max_retry`` of every provider.
         replay_buffer_sec: How much audio since the last final transcript is kept for the next
             provider. Memory: 32 kB per second at 16 kHz mono.
+        silence_timeout: For how long a streaming recogniser that is given speech may give nothing
+            back. Speech is what a voice activity detector hears: ``vad``, or the one that
+            livekit-agents bundles. If another recogniser makes nothing of the same audio either,
+            nobody is blamed. ``None``: silence is not watched, and no detector runs for it.
     """
 
     max_retry_per_stt: Count
     replay_buffer_sec: Seconds
+    silence_timeout: Timeout
 
 
 @with_config(_NO_OTHERS)
@@ -284,6 +289,9 @@ STT_DEFAULTS: STTOptions = {
     "max_retry_per_stt": 0,
     # longer than any utterance without a pause
     "replay_buffer_sec": 30.0,
+    # recognisers settle speech 0.1-1 s after its end, and give first words as early; a caller who
+    # gets no answer for longer asks again
+    "silence_timeout": 3.0,
 }
 
 TTS_DEFAULTS: TTSOptions = {

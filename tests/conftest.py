@@ -59,6 +59,13 @@ def exact_rests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr("livekit_fallback.core.circuit.spread", lambda rest, jitter: rest)
 
 
+@pytest.fixture(autouse=True)
+def no_bundled_detector(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detector of livekit-agents computes on threads of its own: not in virtual time."""
+    if not _is_integration(request.path):
+        monkeypatch.setattr("livekit_fallback.adapters.stt.bundled_detector", lambda: None)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Keep what is imported by now out of the garbage collection that ends each test."""
     gc.collect()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .._policies import health_policy, order_policy
@@ -144,6 +144,11 @@ class Chain(Generic[T]):
     def last_member(self) -> Member[T]:
         """The provider that most recently served (the primary before any request)."""
         return self.members[self._last_heard or 0]
+
+    def has_exhausted(self, asked: Sequence[int]) -> bool:
+        """Whether everybody was asked, or those that can be were asked twice."""
+        count = len(self.members)
+        return len(asked) > 1 and (len(set(asked)) == count or len(asked) >= 2 * count)
 
     @property
     def being_probed(self) -> Collection[int]:

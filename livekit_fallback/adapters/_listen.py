@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from livekit import rtc
 from livekit.agents import NOT_GIVEN, NotGivenOr
-from livekit.agents.stt import STT, RecognizeStream, SpeechEvent
+from livekit.agents.stt import STT, RecognizeStream, SpeechEvent, SpeechEventType
 from livekit.agents.utils import AudioBuffer
 
-from ..errors import EndedEarlyError, NotListeningError, NotSupportedError
+from ..errors import EndedEarlyError, NotListeningError, NotSupportedError, SilentError
 from ._assignment import Assignment
 from ._attempt import Attempt
 from ._base import connect_options
@@ -75,6 +75,7 @@ class ListenAttempt(Attempt[SpeechEvent]):
         self._give_audio_so_far = prime
         self._untaken: object | None = None  # the oldest input lying there at the last look
         self._untaken_since = 0.0
+        self._ending_since: float | None = None  # no more audio comes
         self._test_ends: asyncio.TimerHandle | None = None
         self.sample_sec: float | None = None  # of a probe: the length of what it is to hear
         self.is_settled = False  # every word it gave was counted as a request served
@@ -140,7 +141,18 @@ class ListenAttempt(Attempt[SpeechEvent]):
         Cartesia's streams end at once, without a word and without an error, if they find that
         said already.
         """
-        self._loop.call_soon(self.feed, _end_input, ears)
+        self._loop.call_soon(self.end_input, ears)
+
+    def end_input(self, ears: RecognizeStream) -> None:
+        """Say that no more audio comes: what the recogniser still owes, it owes from now on."""
+        self.feed(_end_input, ears)
+        if self._listener is not None:
+            self._ending_since = self._loop.time()
+            self._watch.look()
+
+    def went_silent(self, seconds: float) -> None:
+        """Fail: it was given speech, and has given nothing back for so long."""
+        self._fail(SilentError(seconds))
 
     def hand_over(self) -> None:
         """End here: another provider is better by now, and no word is under way."""
@@ -178,6 +190,9 @@ class ListenAttempt(Attempt[SpeechEvent]):
     def _due(self) -> float | None:
         due = super()._due()
         patience = self.member.limits.attempt_timeout
+        if self._ending_since is not None and due is None:
+            patience = _CONNECTED_AFTER_SEC if patience is None else patience
+            return max(self._ending_since, self._last_output) + patience
         if due is not None or self._untaken is None or patience is None:
             return due
         if self._untaken_since + patience <= self._loop.time():
@@ -188,6 +203,16 @@ class ListenAttempt(Attempt[SpeechEvent]):
         untaken = oldest_untaken(self.ears)
         if untaken is not self._untaken:
             self._untaken, self._untaken_since = untaken, self._loop.time()
+
+    def _expire(self) -> None:
+        # some streams wait for ever once their input has ended (OpenAI's realtime one does)
+        listener = self._listener
+        if self._ending_since is None or self._closing_due is not None or listener is None:
+            super()._expire()
+        elif listener.is_silent:
+            self._succeed()
+        else:
+            self._fail(SilentError(self._loop.time() - self._ending_since))
 
     def _overdue(self) -> Exception:
         if self._untaken is None:
@@ -214,7 +239,9 @@ class PingAttempt(ListenAttempt):
     """A probe that hears silence. Any event will do, and so will a clean end."""
 
     def _receive(self, event: SpeechEvent) -> None:
-        self._output()
+        # plugins count usage by themselves, whether anybody is there or not
+        if event.type is not SpeechEventType.RECOGNITION_USAGE:
+            self._output()
 
     def _judge_end(self) -> BaseException | None:
         return None

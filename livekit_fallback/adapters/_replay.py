@@ -16,6 +16,11 @@ _SLACK_SEC = 1e-6  # of floating point
 # 1 % of full scale: above the noise of a quiet line, and far below the peaks of soft speech.
 _LOUD = 327
 
+# A pause in speech: longer than the silence within a word, shorter than that before an answer.
+PAUSE_SEC = 0.2
+_QUIET_PART = 0.15  # of the loudest sample near it
+_PAUSE_WITHIN_SEC = 5.0
+
 # From less than this nobody can say that nothing was said.
 _ENOUGH_TO_JUDGE_SEC = 5.0
 
@@ -32,6 +37,17 @@ class ReplayBuffer:
         self._capacity = capacity_sec
         self._kept: deque[rtc.AudioFrame | None] = deque()
         self._seconds = 0.0
+        self._end = 0.0
+
+    @property
+    def end(self) -> float:
+        """How many seconds of audio were pushed in all."""
+        return self._end
+
+    @property
+    def start(self) -> float:
+        """How many seconds of audio were pushed before the oldest that is kept."""
+        return self._end - self._seconds
 
     @property
     def seconds(self) -> float:
@@ -54,7 +70,9 @@ class ReplayBuffer:
     def push(self, frame: rtc.AudioFrame) -> None:
         """Keep a frame. Call :meth:`trim` once a provider has been given it."""
         self._kept.append(frame)
-        self._seconds += frame.samples_per_channel / frame.sample_rate
+        seconds = frame.samples_per_channel / frame.sample_rate
+        self._seconds += seconds
+        self._end += seconds
         if self._seconds > _MAX_UNHEARD_SEC:
             self._trim_to(_MAX_UNHEARD_SEC)
 
@@ -65,6 +83,50 @@ class ReplayBuffer:
     def trim(self) -> None:
         """Drop what exceeds the capacity, oldest first."""
         self._trim_to(self._capacity)
+
+    def drop_before(self, position: float) -> None:
+        """Drop the frames whose audio lies wholly before a position; see :attr:`end`."""
+        while self._kept:
+            oldest = self._kept[0]
+            length = 0.0 if oldest is None else oldest.samples_per_channel / oldest.sample_rate
+            if self.start + length > position + _SLACK_SEC:
+                return
+            self._kept.popleft()
+            self._seconds -= length
+
+    def pause_before(self, position: float) -> float | None:
+        """Return where the newest pause in speech ends; ``position`` itself if it goes on.
+
+        What is quiet is judged by the loudest audio near it, so noise on the line does not
+        matter. ``None``: people spoke without a pause, as far as audio is kept.
+        """
+        frames = self._until(position)
+        peaks = [_peak(frame) for _, frame in frames]
+        quiet = max(_LOUD, max(peaks, default=0) * _QUIET_PART)
+        length, end = 0.0, position
+        for (begin, frame), peak in zip(frames, peaks, strict=True):
+            if peak <= quiet:
+                length += frame.samples_per_channel / frame.sample_rate
+                if length >= PAUSE_SEC - _SLACK_SEC:
+                    return end
+            else:
+                length, end = 0.0, begin
+        return None
+
+    def _until(self, position: float) -> list[tuple[float, rtc.AudioFrame]]:
+        # newest first, with where they begin
+        found: list[tuple[float, rtc.AudioFrame]] = []
+        end = self._end
+        for frame in reversed(self._kept):
+            if frame is None:
+                continue
+            begin = end - frame.samples_per_channel / frame.sample_rate
+            if end <= position + _SLACK_SEC:
+                found.append((begin, frame))
+            if begin < position - _PAUSE_WITHIN_SEC:
+                break
+            end = begin
+        return found
 
     def _trim_to(self, seconds: float) -> None:
         while self._seconds > seconds + _SLACK_SEC and self._kept:
@@ -91,5 +153,9 @@ class ReplayBuffer:
 
 
 def _is_loud(frame: rtc.AudioFrame) -> bool:
+    return _peak(frame) > _LOUD
+
+
+def _peak(frame: rtc.AudioFrame) -> int:
     samples = np.frombuffer(frame.data, dtype=np.int16)
-    return bool(samples.size) and max(int(samples.max()), -int(samples.min())) > _LOUD
+    return max(int(samples.max()), -int(samples.min())) if samples.size else 0

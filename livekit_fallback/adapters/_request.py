@@ -224,6 +224,10 @@ class Request:
         self._walk.restart()
         self._reports.clear()
 
+    def forgive_silence(self) -> None:
+        """Hold it against nobody that nothing was heard: there was nothing to hear."""
+        self._verdicts.forgive_silence()
+
     def give_back(self, attempt: Attempt[Any]) -> None:
         """Go on without the place of a probe: another request may be the test meanwhile."""
         self._chain.release(attempt.permit)

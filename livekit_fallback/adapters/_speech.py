@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -16,6 +17,7 @@ from . import _clock
 from ._assignment import Assignment
 from ._chain import Chain
 from ._endpoint import Endpointing
+from ._ledger import Ledger
 from ._listen import ListenAttempt, open_ears, probe_with, text_of
 from ._outbox import OutboxStream
 from ._probe import MakeProbe
@@ -24,6 +26,9 @@ from ._request import Request
 
 # A probe repeats the end of the last utterance: enough words to be sure of a transcript.
 _PROBE_SEC = 6.0
+
+# From a broken connection to the plugin's saying so takes a few turns of the event loop.
+_HOLD_SEC = 0.25
 
 # Long utterances are settled piece by piece, and the audio of a short piece may hold no word.
 _SHORTEST_PROBE_SEC = 1.0
@@ -52,13 +57,20 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         language: NotGivenOr[str],
         *,
         replay_buffer_sec: float,
-        endpointing: Endpointing | None,
+        endpointing: Callable[[Callable[[float], None]], Endpointing | None],
     ) -> None:
         super().__init__(stt=stt, conn_options=conn_options)
         self._chain = chain
         self._language = language
         self._kept = ReplayBuffer(replay_buffer_sec)
-        self._endpointing = endpointing
+        self._ledger = Ledger(self._kept)
+        self._settled_at = 0.0  # how much audio there was when the last words were
+        self._endpointing = endpointing(self._went_silent)
+        self._silent: list[int] = []  # who gave nothing for the speech that is not settled
+        self._partial = ""  # the last text that may still change
+        self._promoted: list[SpeechEvent] = []  # a final held back, and what came behind it
+        self._promotion: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
         self._utterance = Utterance()
         self._attempt: ListenAttempt | None = None
         self._request: Request | None = None
@@ -97,6 +109,8 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
                 raise ValueError("the sample rate of the input frames must be consistent")
             self._pushed_sr = frame.sample_rate
         self._kept.push(frame)
+        if self._ledger.unconfirmed_at is not None:
+            self._confirm()
         if self._endpointing is not None:
             self._endpointing.push_frame(frame)
         attempt = self._attempt
@@ -105,29 +119,33 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         if attempt.feed(attempt.ears.push_frame, frame):
             self._kept.trim()
 
+    def _confirm(self) -> None:
+        if self._ledger.confirm_by(self._kept.end):
+            self._leave_if_at_rest()
+
     def flush(self) -> None:
         """Mark the end of a segment."""
         self._check_input_not_ended()
         self._check_not_closed()
         self._kept.mark_flush()
-        self._pass_on(lambda ears: ears.flush())
+        if self._attempt is not None and self._attempt.ears is not None:
+            self._attempt.feed(_flush, self._attempt.ears)
 
     def end_input(self) -> None:
         """Say that no more audio comes."""
         self._check_input_not_ended()
         self._check_not_closed()
         self._input_ch.close()
-        self._pass_on(lambda ears: ears.end_input())
-
-    def _pass_on(self, give: Callable[[RecognizeStream], None]) -> None:
-        if self._ears is not None and self._attempt is not None:
-            self._attempt.feed(give, self._ears)
+        if self._attempt is not None and self._attempt.ears is not None:
+            self._attempt.end_input(self._attempt.ears)
 
     async def _main_task(self) -> None:
         self._request = request = Request(self._chain, self._make_attempt, may_hedge=False)
         self._chain.when_reordered.add(self._leave_if_at_rest)
         try:
-            await request.run()
+            attempt = await request.run()
+            assert isinstance(attempt, ListenAttempt)
+            self._take_promoted(attempt)
         except Exception:
             report = request.last_report
             if report is not None and self._kept.seconds:
@@ -138,12 +156,15 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         finally:
             self._chain.when_reordered.discard(self._leave_if_at_rest)
             self._attempt = None
+            self._drop_promoted()
             self._close_utterance()
             if self._endpointing is not None:
                 self._endpointing.close()
 
     def _make_attempt(self, given: Assignment) -> ListenAttempt:
         self._attempt = None
+        self._drop_promoted()
+        self._partial = ""
         if self._utterance.provider_changed():
             self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
         open_stream = partial(open_ears, self._language, given)
@@ -154,9 +175,8 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
 
     def _begin(self, ears: RecognizeStream) -> None:
         """Give a recogniser the audio that no final transcript has settled."""
-        # its first sample is the oldest one kept
-        heard_since = _clock.wall() - self.start_time - self._kept.seconds
-        ears.start_time_offset = self.start_time_offset + max(0.0, heard_since)
+        self._ledger.zero = self.start_time_offset
+        ears.start_time_offset = self._ledger.begin(_clock.wall() - self.start_time)
         for frame in self._kept.content:
             if frame is None:
                 ears.flush()
@@ -172,24 +192,78 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         if mark is None:
             self._outbox.put(event)
             return
-        forward, close = self._utterance.accept(mark)
-        if forward:
-            self._outbox.put(event)
-        if close:
-            self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
-        if text_of(event):
-            self._time(event)
+        has_text = bool(text_of(event))
+        if self._endpointing is not None:
+            self._endpointing.recognised(event.type, has_text=has_text)
+        if self._promoted and mark is Mark.END:
+            self._promoted.append(event)
+            return
+        self._take_promoted(attempt)
+        if mark is Mark.FINAL and has_text and self._may_be_promoted(event):
+            self._promoted = [event]
+            self._promotion = self._loop.call_later(_HOLD_SEC, self._take_promoted, attempt)
+            return
+        self._take(attempt, event, mark, has_text=has_text)
+
+    def _may_be_promoted(self, event: SpeechEvent) -> bool:
+        """Whether the caller goes on with what a recogniser claims to be final.
+
+        Cartesia's plugin gives its last partial transcript as final when its connection breaks,
+        and says only then that it did.
+        """
+        if event.alternatives[0].text != self._partial or self._ledger.is_timed(event):
+            return False
+        return self._kept.pause_before(self._kept.end) != self._kept.end
+
+    def _take_promoted(self, attempt: ListenAttempt) -> None:
+        """Take what was held back for what it claims to be: its recogniser lives on."""
+        for event in self._drop_promoted():
+            self._take(attempt, event, _MARK[event.type], has_text=bool(text_of(event)))
+
+    def _drop_promoted(self) -> list[SpeechEvent]:
+        held, self._promoted = self._promoted, []
+        if self._promotion is not None:
+            self._promotion.cancel()
+            self._promotion = None
+        return held
+
+    def _take(
+        self, attempt: ListenAttempt, event: SpeechEvent, mark: Mark, *, has_text: bool
+    ) -> None:
+        new: SpeechEvent | None = event
+        if has_text:
+            self._silent.clear()
+            self._partial = event.alternatives[0].text if mark is Mark.INTERIM else ""
+            self._ledger.confirm()
+            new = self._ledger.new_in(event, is_final=mark is Mark.FINAL)
             if mark is Mark.FINAL:
-                self._settle_words(attempt)
+                self._settle_words(attempt, new)
+        if new is not None or mark is Mark.FINAL:
+            forward, close = self._utterance.accept(mark)
+            if forward and new is not None:
+                self._outbox.put(new)
+            if close:
+                self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
         self._leave_if_at_rest()
 
-    def _time(self, event: SpeechEvent) -> None:
-        if self._endpointing is None:
+    def _went_silent(self, seconds: float) -> None:
+        """The recogniser has given nothing for speech: ask another, as long as there is one."""
+        attempt, request = self._attempt, self._request
+        if attempt is None or request is None or attempt.is_decided:
             return
-        if event.type is SpeechEventType.INTERIM_TRANSCRIPT:
-            self._endpointing.words_came()
-        else:
-            self._endpointing.words_settled()
+        if attempt.ears is None or attempt.member.is_wrapped:
+            return  # it is not connected yet, or has a deadline for each utterance
+        self._silent.append(attempt.member.index)
+        if not self._chain.has_exhausted(self._silent):
+            attempt.went_silent(seconds)
+            return
+        # nobody makes anything of it, so it was no speech
+        self._silent.clear()
+        request.forgive_silence()
+        if self._endpointing is not None:
+            self._endpointing.forgive()
+        self._close_utterance()
+        self._leave_if_at_rest()
 
     def stood_the_test(self, attempt: ListenAttempt) -> None:
         """End the test of a recogniser that has stood for long, though the caller said nothing."""
@@ -209,14 +283,18 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         attempt, request = self._attempt, self._request
         if attempt is None or request is None or self.input_ended or not self._utterance.at_rest:
             return
-        if request.would_leave(attempt):
+        # another recogniser would hear again what this one may have meant as final
+        if self._ledger.unconfirmed_at is None and request.would_leave(attempt):
             attempt.hand_over()
 
-    def _settle_words(self, attempt: ListenAttempt) -> None:
+    def _settle_words(self, attempt: ListenAttempt, new: SpeechEvent | None) -> None:
         sample: MakeProbe | None = None
-        if self._kept.seconds >= _SHORTEST_PROBE_SEC:
-            sample = partial(probe_with, self._kept.tail(_PROBE_SEC), self._language)
-        self._kept.clear()
+        length = self._kept.end - self._settled_at
+        if length >= _SHORTEST_PROBE_SEC:
+            tail = self._kept.tail(min(length, _PROBE_SEC))
+            sample = partial(probe_with, tail, self._language)
+        self._settled_at = self._kept.end
+        self._ledger.settle(new)
         self._chain.remember(sample)
         if self._request is not None:
             self._request.renew(attempt)
@@ -230,3 +308,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._input_ch.close()
         if self._endpointing is not None:
             self._endpointing.close()
+
+
+def _flush(ears: RecognizeStream) -> None:
+    ears.flush()

@@ -54,6 +54,11 @@ class Timing(Generic[T]):
         self.owed = self._keep_watch if self.is_watching else None
         """Takes note of when output is first owed, and when it is due."""
 
+    @property
+    def hears_endings(self) -> bool:
+        """Whether it matters when a caller has stopped speaking."""
+        return self.has_thresholds or self.turn is not None
+
     def is_urgent(self) -> bool:
         """Whether the request that begins now has to be fast, by the budget of its turn."""
         if self.turn is None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..core.circuit import Permit
 from ..core.outcome import FailureKind, Outcome
-from ..errors import AttemptReport
+from ..errors import AttemptReport, SilentError
 from ._chain import Chain
 
 
@@ -28,6 +28,9 @@ class Verdicts:
     a conversation that nobody allows), and nobody's health is touched. A speech stream asks for
     nothing that could be wrong before there is speech, so there rejections count at once.
 
+    A recogniser that says nothing about speech has failed if another one does say something.
+    If that makes nothing of the same audio either, there are no words in it.
+
     A provider that is about to be asked again has not failed the request yet.
 
     Args:
@@ -38,6 +41,7 @@ class Verdicts:
         self._chain = chain
         self._holds = chain.component != "stt" and len(chain.members) > 1
         self._rejections: list[Failed] = []
+        self._silences: list[Failed] = []
         self._retried: Failed | None = None
 
     def record(self, failed: Failed, *, is_retried: bool) -> None:
@@ -47,6 +51,8 @@ class Verdicts:
             self._retried = failed
         elif self._is_rejection(failed.report):
             self._reject(failed)
+        elif isinstance(failed.report.error, SilentError):
+            self._silences.append(failed)
         else:
             self.settle()
             self._chain.record(*failed)
@@ -59,10 +65,16 @@ class Verdicts:
 
     def settle(self) -> None:
         """Hold what was held back against the providers: somebody else saw nothing wrong."""
-        if self._rejections:
-            held, self._rejections = self._rejections, []
+        if self._rejections or self._silences:
+            held = self._rejections + self._silences
+            self._rejections, self._silences = [], []
             for failed in held:
                 self._chain.record(*failed)
+
+    def forgive_silence(self) -> None:
+        """There was nothing to hear: whoever heard nothing has not failed."""
+        silences, self._silences = self._silences, []
+        self._acquit(silences)
 
     def close(self) -> None:
         """The request is over: nothing more is to come."""
@@ -79,6 +91,9 @@ class Verdicts:
         if len(rejected_by) == 1 or not could_be_asked <= rejected_by:
             self.settle()
         held, self._rejections = self._rejections, []
+        self._acquit(held)
+
+    def _acquit(self, held: list[Failed]) -> None:
         for failed in held:
             blamed = replace(failed.report, kind=FailureKind.REQUEST)
             self._chain.record(failed.permit, as_requests_fault(failed.outcome), blamed)

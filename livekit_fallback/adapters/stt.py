@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from livekit.agents import (
@@ -47,6 +47,7 @@ from ._listen import (
 )
 from ._request import Request
 from ._speech import FallbackRecognizeStream
+from ._timing import Timing
 
 
 class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] | EventName]):
@@ -57,8 +58,8 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
             :class:`~livekit_fallback.Provider` entries with a name and own limits.
         vad: Voice activity detector for providers that cannot stream: they are wrapped with
             LiveKit's ``StreamAdapter``, which recognises utterance by utterance. Also hears when
-            the caller stops, where that is needed (``latency_threshold_ms``, ``turn_budget``);
-            by default the one that livekit-agents bundles does, unless :meth:`attach` was called.
+            the caller speaks (``silence_timeout``, ``latency_threshold_ms``, ``turn_budget``); by
+            default the one that livekit-agents bundles does.
         options: The keywords below as a mapping; keywords win.
         **keywords: See :class:`~livekit_fallback.options.STTOptions`.
 
@@ -89,10 +90,9 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
         self._replay_buffer_sec = opts["replay_buffer_sec"]
         self._is_batch = False  # how it was used last
         self._adopt(Chain(self, "stt", members, opts, self._ping))
-        self._has_own_vad = vad is not None
-        self._detector: VAD | None = None
-        if self._chain.timing.has_thresholds or self._chain.timing.turn is not None:
-            self._detector = vad or bundled_detector()
+        self._vad = vad
+        watched = any(not member.is_wrapped for member in members)
+        self._silence_timeout: float | None = opts["silence_timeout"] if watched else None
         self._session: AgentSession[Any] | None = None
 
     @property
@@ -121,8 +121,28 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
             self._chain,
             language,
             replay_buffer_sec=self._replay_buffer_sec,
-            endpointing=endpointing(self._detector, self._chain.tasks, self._chain.timing),
+            endpointing=partial(
+                endpointing, self._detector, self._chain.tasks, self._timing, self._silence_timeout
+            ),
         )
+
+    @property
+    def _timing(self) -> Timing[Any] | None:
+        """Who is told what a detector of ours hears of latencies, if anybody."""
+        if self._session is not None and self._vad is None:
+            return None  # what the session reports is enough
+        timing = self._chain.timing
+        return timing if timing.hears_endings else None
+
+    @property
+    def _detector(self) -> VAD | None:
+        if self._silence_timeout is None and self._timing is None:
+            return None
+        return self._vad or self._bundled
+
+    @cached_property
+    def _bundled(self) -> VAD | None:
+        return bundled_detector()
 
     async def recognize(
         self,
@@ -167,10 +187,11 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
     def attach(self, session: AgentSession[Any]) -> None:
         """Time streaming recognisers by what a session reports, not by a detector of our own.
 
-        Saves the detector's processor time (under 1 % of a core per stream), for less: the
-        session reports an utterance at the end of the turn, and with ``turn_detection="stt"`` it
-        reports no delay at all. Call it before ``session.start()``. A ``vad=`` passed to the
-        adapter stays in use, and the session's reports are then left aside.
+        With ``silence_timeout=None`` no detector runs then, which saves its processor time (under
+        1 % of a core per stream), for less: the session reports an utterance at the end of the
+        turn, and with ``turn_detection="stt"`` it reports no delay at all. Call it before
+        ``session.start()``. A ``vad=`` passed to the adapter stays in use, and the session's
+        reports are then left aside.
 
         Raises:
             ValueError: ``session`` is no ``AgentSession``.
@@ -179,8 +200,6 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
             raise ValueError(f"session={session!r}: must be an AgentSession")
         self._detach()
         self._session = session
-        if not self._has_own_vad:
-            self._detector = None
         session.on("conversation_item_added", self._hear_report)
         session.on("user_state_changed", self._hear_state)
 
@@ -197,7 +216,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
 
     def _hear_report(self, event: ConversationItemAddedEvent) -> None:
         item = event.item
-        if self._detector is not None or not isinstance(item, ChatMessage) or item.role != "user":
+        if self._vad is not None or not isinstance(item, ChatMessage) or item.role != "user":
             return
         delay = item.metrics.get("transcription_delay", 0.0)
         if delay > 0.0:
@@ -205,7 +224,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
 
     def _hear_state(self, event: UserStateChangedEvent) -> None:
         turn = self._chain.timing.turn
-        if self._detector is not None or turn is None:
+        if self._vad is not None or turn is None:
             return
         if event.new_state == "speaking":
             turn.speech_began()

@@ -162,10 +162,9 @@ async def test_a_probe_ends_at_its_first_useful_output(kind: Kind, probe: str, c
         (STT, [End()]),
         (STT, [SpeechStart(), Hang()]),
         (STT, [Interim(""), Hang()]),
-        (STT, [AudioUsage(), Hang()]),
         (BATCH_STT, [End()]),
     ],
-    ids=["clean-end", "speech", "empty", "usage", "recording"],
+    ids=["clean-end", "speech", "empty", "recording"],
 )
 async def test_a_recogniser_that_lets_a_ping_in_is_well(kind: Kind, script: Script, census: Census):
     """Silence has no words in it: any event or result will do, and so will a clean end."""
@@ -174,6 +173,17 @@ async def test_a_recogniser_that_lets_a_ping_in_is_well(kind: Kind, script: Scri
     await _broken_once(chain)
 
     assert chain.probes() == [True]
+
+
+async def test_what_a_plugin_counts_by_itself_is_no_answer_to_a_ping(census: Census):
+    """Usage is counted on this side of the wire, whether anybody is at the other or not."""
+    script = [AudioUsage(), Hang()]
+    chain = line(census, STT, breaks(STT, then=script), STT.answer("b"), probe="ping", **REST)
+
+    await _broken_once(chain)
+    await asyncio.sleep(5.0)
+
+    assert chain.probes() == [False]
 
 
 @pytest.mark.parametrize("kind", [TTS, BATCH_TTS, SYNTHESIZED], ids=repr)

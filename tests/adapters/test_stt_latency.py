@@ -338,7 +338,11 @@ async def test_nobody_listens_where_nothing_is_judged(census: Census):
     """Without a threshold or a budget no detector costs any time."""
     detector = ScriptedVAD()
     async with call(
-        census, utterances(1, Final("a")), detector=detector, latency_threshold_ms=None
+        census,
+        utterances(1, Final("a")),
+        detector=detector,
+        latency_threshold_ms=None,
+        silence_timeout=None,
     ) as it:
         await it.say()
 

@@ -85,7 +85,11 @@ class Preflight(Transcript):
 
 
 class Final(Transcript):
-    """FINAL_TRANSCRIPT; the result of `recognize`."""
+    """FINAL_TRANSCRIPT; the result of `recognize`. Without times it ends where the audio does."""
+
+
+class UntimedFinal(Transcript):
+    """FINAL_TRANSCRIPT of a recogniser that does not say which audio it covers."""
 
 
 EVENT_TYPES = {
@@ -95,6 +99,7 @@ EVENT_TYPES = {
     Interim: stt.SpeechEventType.INTERIM_TRANSCRIPT,
     Preflight: stt.SpeechEventType.PREFLIGHT_TRANSCRIPT,
     Final: stt.SpeechEventType.FINAL_TRANSCRIPT,
+    UntimedFinal: stt.SpeechEventType.FINAL_TRANSCRIPT,
 }
 
 
@@ -220,8 +225,12 @@ class ScriptedRecognizeStream(stt.RecognizeStream):
 
     def _event(self, event_type: stt.SpeechEventType, step: Step) -> stt.SpeechEvent:
         event = stt.SpeechEvent(event_type, f"{self._provider.name}-{self._call.number}")
-        if isinstance(step, Transcript):
+        if isinstance(step, UntimedFinal):
+            event.alternatives = [_speech(step, offset=0.0)]
+        elif isinstance(step, Transcript):
             event.alternatives = [_speech(step, offset=self.start_time_offset)]
+            if type(step) is Final and not step.end:
+                event.alternatives[0].end_time += self._call.audio_seconds
         if isinstance(step, AudioUsage):
             event.recognition_usage = stt.RecognitionUsage(audio_duration=step.seconds)
         return event

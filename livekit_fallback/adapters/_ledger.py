@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which words of a caller are settled, and which audio has to be kept for the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from livekit.agents.stt import SpeechData, SpeechEvent
+
+from ..core.said import Said
+from ._replay import PAUSE_SEC, ReplayBuffer
+from ._transcript import ending_with, shifted, without_beginning
+
+# A plugin that loses its connection may give what it has as final, and only then say so. A
+# recogniser that is still there after this much audio has meant it.
+_CONFIRMED_SEC = 1.0
+
+# Where people speak without a pause, a recogniser that is this late may have meant the words before.
+_LATE_SEC = 1.0
+_LATE_WORDS = 4
+
+# Recognisers and detectors of different makers agree no better on where a word ends.
+_SLACK_SEC = 0.25
+
+
+class Ledger:
+    """Keeps the audio of what is not settled, and tells what is new in what is heard of it.
+
+    Times of transcripts are seconds on the caller's timeline, whose zero is the session's, and
+    which counts audio, as recognisers do; positions are seconds on that of the audio kept, which
+    begins ``zero`` later (LiveKit's ``start_time_offset`` of the stream).
+
+    A final transcript with times settles the audio up to its end, and nothing else. One without
+    times settles, once it is confirmed, the audio up to the last pause before it came; until
+    then its audio is kept, and its words are remembered, so that a next recogniser who hears
+    them again is not believed to hear them for the first time.
+
+    Args:
+        kept: The audio.
+    """
+
+    def __init__(self, kept: ReplayBuffer) -> None:
+        self._kept = kept
+        self.zero = 0.0  # where the timeline's first sample lies
+        self._said = Said()  # words whose audio is kept although they are settled
+        self._said_from = 0.0  # where that audio begins
+        self._settled_until = 0.0
+        self.unconfirmed_at: float | None = None  # where the last final came, until it is certain
+        self._expected = Said()  # what the recogniser at work will hear again
+        self._begun_at = 0.0  # when its audio begins
+        self._began_with = 0.0  # likewise, as a position
+        self._caught_up_at = 0.0  # from here on it hears what is said, if it hears no slower
+        self._new_from: float | None = None  # before this nothing is new to it; None: all is
+        self._shift: float | None = None  # of its times; None: not known yet
+
+    def begin(self, elapsed: float) -> float:
+        """Another recogniser is about to be given what is kept.
+
+        Args:
+            elapsed: Seconds since the timeline's zero. More than there is audio, where audio
+                stopped coming for a while.
+
+        Returns:
+            The time of its first sample.
+        """
+        if self._said and self._kept.start > self._said_from + _SLACK_SEC:
+            self._said.keep_last(_LATE_WORDS)  # the audio of others was too old to be kept
+        has_heard = self._settled_until > 0.0 or bool(self._said)
+        self._new_from = self._settled_until if has_heard or self._begun_at else None
+        self.unconfirmed_at = None
+        self._expected = self._said.copy()
+        self._began_with = self._kept.start
+        self._caught_up_at = self._kept.end + self._kept.seconds
+        self._begun_at = self.zero + max(self._kept.start, elapsed - self._kept.seconds)
+        self._shift = None
+        return self._begun_at
+
+    def confirm_by(self, now: float) -> bool:
+        """Take a final for meant if its recogniser has lived on for long enough since."""
+        at = self.unconfirmed_at
+        if at is None or now - at < _CONFIRMED_SEC:
+            return False
+        self.confirm()
+        return True
+
+    def confirm(self) -> None:
+        """Take the last final for meant, and let go of its audio."""
+        at, self.unconfirmed_at = self.unconfirmed_at, None
+        if at is None or at < self._caught_up_at:
+            return  # while it catches up nobody knows which audio its words are from
+        pause = self._kept.pause_before(at)
+        if pause is not None:
+            self._kept.drop_before(pause - PAUSE_SEC / 2)
+            self._said.clear()
+        else:
+            self._kept.drop_before(at - _LATE_SEC)
+            self._said.keep_last(_LATE_WORDS)
+        self._said_from = self._kept.start
+
+    def new_in(self, event: SpeechEvent, *, is_final: bool) -> SpeechEvent | None:
+        """Return what is new in a transcript, its times on the timeline; ``None``: nothing."""
+        data = event.alternatives[0]
+        on_time = self._on_timeline(data)
+        trim = self._expected.use_up if is_final else self._expected.trim
+        rest = trim(on_time.text) if self._expected else on_time.text
+        fresh = on_time if rest == on_time.text else ending_with(on_time, rest)
+        if fresh is data:
+            return event
+        if not fresh.text.strip():
+            return None
+        return replace(event, alternatives=[fresh, *event.alternatives[1:]])
+
+    def settle(self, event: SpeechEvent | None) -> None:
+        """Take the new words of a final transcript for settled."""
+        data = None if event is None else event.alternatives[0]
+        end = self._end_of(data)
+        if end is not None:
+            self._settled_until = max(self._settled_until, end)
+            self._kept.drop_before(end - self._begun_at + self._began_with)
+            self._said.clear()
+            self.unconfirmed_at = None
+            return
+        if data is not None:
+            if not self._said:
+                self._said_from = self._kept.start
+            self._said.add(data.text)
+        self.unconfirmed_at = self._kept.end
+
+    def is_timed(self, event: SpeechEvent) -> bool:
+        """Whether a transcript says, believably, where its audio ends."""
+        return self._end_of(event.alternatives[0]) is not None
+
+    def _end_of(self, data: SpeechData | None) -> float | None:
+        if data is None or data.end_time <= 0.0:
+            return None
+        latest = self._begun_at + self._kept.end - self._began_with + _SLACK_SEC
+        return data.end_time if self._begun_at < data.end_time <= latest else None
+
+    def _on_timeline(self, data: SpeechData) -> SpeechData:
+        if self._new_from is None or data.end_time <= 0.0:
+            return data
+        if self._shift is None:
+            # plugins that leave their offset aside count from their own first sample
+            ignores_offset = data.start_time < self._begun_at - _SLACK_SEC
+            self._shift = self._begun_at if ignores_offset else 0.0
+        if self._shift:
+            data = shifted(data, self._shift)
+        if data.start_time >= self._new_from:
+            return data
+        return without_beginning(data, self._new_from)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Callers whose recognisers are lost at random: every word is heard exactly once, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from livekit.agents.stt import SpeechEventType
+
+from livekit_fallback import FallbackSTT, Provider
+from tests.support.fakes import ScriptedVAD
+from tests.support.virtual_time import turns
+from tests.support.word_ears import FRAME_SEC, SILENCE, Kill, Make, Way, WordSTT, speech
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from livekit import rtc
+    from livekit.agents.stt import SpeechEvent
+
+    from tests.support.census import Census
+
+SEEDS = range(1000)
+PER_TEST = 50
+
+PATIENCE = 1.0
+_LOUD_WAYS: tuple[Way, ...] = ("error", "error", "end")
+
+# After the last word: until every recogniser in the chain may have been found silent.
+STAYS_SEC = 12.0
+
+
+def _kills(fate: random.Random, frames: int, ways: Sequence[Way]) -> list[Kill | None]:
+    """What happens to the streams of one recogniser: up to three are lost, soon or late."""
+    kills: list[Kill | None] = []
+    while len(kills) < 3 and fate.random() < 0.6:
+        # a replay is given at once, so a low number is a loss in the middle of it
+        after = fate.randrange(1, fate.choice((10, 40, frames)))
+        kills.append(Kill(after, fate.choice(ways)))
+    return kills
+
+
+def _recognisers(fate: random.Random, frames: int) -> list[Provider[WordSTT]]:
+    names = "abc"[: fate.randrange(2, 4)]
+    # what nobody hears although all listen is taken for noise, so one never goes silent
+    talkative = fate.choice(names)
+    ways = {name: _LOUD_WAYS if name == talkative else (*_LOUD_WAYS, "hang") for name in names}
+    ears = [WordSTT(Make.drawn(fate), _kills(fate, frames, ways[n]), n) for n in names]
+    return [Provider(e, name=e.name) for e in ears]
+
+
+async def _call(adapter: FallbackSTT, audio: list[rtc.AudioFrame]) -> list[SpeechEvent]:
+    events: list[SpeechEvent] = []
+    async with adapter.stream() as stream:
+
+        async def listen() -> None:
+            async for event in stream:
+                events.append(event)  # noqa: PERF401 - a call that breaks off keeps what came
+
+        listening = asyncio.create_task(listen(), name="session listens")
+        stays = round(STAYS_SEC / FRAME_SEC)
+        for frame in [*audio, *[SILENCE] * stays]:
+            stream.push_frame(frame)
+            await asyncio.sleep(FRAME_SEC)
+        stream.end_input()
+        await listening
+    return events
+
+
+def _assert_marks_alternate(events: list[SpeechEvent]) -> None:
+    marks = (SpeechEventType.START_OF_SPEECH, SpeechEventType.END_OF_SPEECH)
+    found = [event.type for event in events if event.type in marks]
+    assert found == list(marks) * (len(found) // 2)
+
+
+def _assert_times_go_on(events: list[SpeechEvent]) -> None:
+    times = [
+        (e.alternatives[0].start_time, e.alternatives[0].end_time)
+        for e in events
+        if e.type is SpeechEventType.FINAL_TRANSCRIPT and e.alternatives[0].end_time
+    ]
+    assert all(end <= start + 1e-6 for (_, end), (start, _) in pairwise(times)), times
+
+
+async def _run(seed: int, census: Census) -> None:
+    fate = random.Random(seed)
+    audio, words = speech(fate, utterances=fate.randrange(1, 4))
+    entries = _recognisers(fate, len(audio))
+    adapter = FallbackSTT(
+        entries,
+        vad=ScriptedVAD(min_silence=0.2),
+        silence_timeout=PATIENCE,
+        temporary_disable_sec=fate.choice((0.5, 5.0)),
+        probe=fate.choice(("live", "replay", None)),
+        total_timeout=None,
+    )
+    events = await _call(adapter, audio)
+    await adapter.aclose()
+    await turns(20)
+
+    finals = [e for e in events if e.type is SpeechEventType.FINAL_TRANSCRIPT]
+    heard = " ".join(e.alternatives[0].text for e in finals).split()
+    assert heard == words, f"seed {seed}: {[e.instance.make for e in entries]}"
+    _assert_marks_alternate(events)
+    _assert_times_go_on(events)
+
+
+@pytest.mark.parametrize("first", SEEDS[::PER_TEST])
+async def test_every_word_is_heard_once(first: int, census: Census):
+    """Whatever the recognisers are like, and whenever and however they are lost."""
+    for seed in range(first, first + PER_TEST):
+        await _run(seed, census)
