@@ -47,6 +47,7 @@ _RANGES = {
     "warm_backups": "'next', 'all', or None",
     "voice_stickiness": "'reply' or 'call'",
     "stateful": "True or False",
+    "on_partial": "'continue', 'stop' or 'restart_sentence'",
     "last_resort": "a text that is not blank, a callable, or None",
     "retry_on_chunk_sent": "True, False, or 'continue'",
 }

@@ -16,6 +16,8 @@ from ._said import Said, attribute, attributes, said_in
 from .core.outcome import Failure, FailureKind
 from .errors import (
     AllProvidersFailedError,
+    CutShortError,
+    DigitalSilenceError,
     EndedEarlyError,
     FirstOutputTimeoutError,
     NoOutputError,
@@ -119,9 +121,11 @@ _TIMED_OUT = (FirstOutputTimeoutError, NotListeningError, SilentError, StallErro
 _REASON_OF_TYPE: tuple[tuple[type[BaseException], str], ...] = (
     (FirstOutputTimeoutError, "first_output_timeout"),
     (StallError, "stall"),
+    (DigitalSilenceError, "digital_silence"),
     (NoOutputError, "empty"),
     (NotListeningError, "not_listening"),
     (SilentError, "silent"),
+    (CutShortError, "cut_short"),
     (EndedEarlyError, "ended_early"),
     (NotSupportedError, "not_supported"),
     (ProviderCancelledError, "cancelled_itself"),

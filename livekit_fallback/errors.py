@@ -5,6 +5,7 @@ All of them are LiveKit errors, so code that handles ``APIError`` keeps working:
 
     APIError
     ├── NoOutputError                  the stream ended cleanly without having done its work
+    │   └── DigitalSilenceError         a voice sent nothing but zeros
     ├── NotSupportedError              the provider cannot do what the request asks
     ├── ProbeRefusedError              a probe of the user's own said no
     ├── ProviderCancelledError         a provider cancelled itself
@@ -12,6 +13,7 @@ All of them are LiveKit errors, so code that handles ``APIError`` keeps working:
         ├── AdapterClosedError         the adapter was closed under a request
         ├── AllProvidersFailedError    raised to the session: nobody served
         ├── EndedEarlyError            a stream ended although more was owed
+        │   └── CutShortError           a voice left out much of its text
         └── APITimeoutError
             ├── FirstOutputTimeoutError
             ├── NotListeningError
@@ -77,6 +79,20 @@ class EndedEarlyError(APIConnectionError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"ended early: {what}")
+
+
+class DigitalSilenceError(NoOutputError):
+    """A voice sent audio for a text with words in it, and all of its samples were zero."""
+
+    def __init__(self) -> None:
+        super().__init__("sound")
+
+
+class CutShortError(EndedEarlyError):
+    """A voice's audio ended cleanly, and is much shorter than its text."""
+
+    def __init__(self) -> None:
+        super().__init__("the audio is too short for its text")
 
 
 class NotSupportedError(APIError):

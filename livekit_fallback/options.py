@@ -210,9 +210,14 @@ class TTSOptions(AdapterOptions, total=False):
         voice_stickiness: For how long the voice that has taken over stays, once the one of
             higher priority is back: for the ``"reply"``, or for the ``"call"``, as ``sticky``.
             Inside a reply the voice never changes unless it fails.
+        on_partial: What follows when a voice dies in the middle of a reply. ``"continue"``: the
+            next voice goes on with the first word that was not spoken. ``"restart_sentence"``:
+            it begins with the sentence that was cut. ``"stop"``: the request ends with the
+            voice's error.
     """
 
     max_retry_per_tts: Count
+    on_partial: Literal["continue", "stop", "restart_sentence"]
     voice_stickiness: Literal["reply", "call"]
 
 
@@ -305,6 +310,8 @@ TTS_DEFAULTS: TTSOptions = {
     # the caller has heard nothing yet, but hangs up soon after
     "total_timeout": 8.0,
     "max_retry_per_tts": 0,
+    # a change of voice in mid-sentence is heard, and understood; half an answer is not
+    "on_partial": "continue",
     # the same voice for a whole call is worth more to some than the better one: theirs to say
     "voice_stickiness": "reply",
 }

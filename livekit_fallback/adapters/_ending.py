@@ -55,6 +55,11 @@ class Ending:
         return not self.broke_off
 
     @property
+    def may_be_asked_again(self) -> bool:
+        """Whether, after a failure, the same provider may be asked again for this request."""
+        return not self.broke_off
+
+    @property
     def lost(self) -> float | None:
         """How much is missing if the request ends here, where that can be known or estimated."""
         return None

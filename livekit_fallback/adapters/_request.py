@@ -300,7 +300,7 @@ class Request:
             _clock.now(),
             owed=attempt.owed,
             fresh=attempt.has_served,
-            broke_off=attempt.broke_off,
+            broke_off=not attempt.may_be_asked_again,
         )
         is_retried = attempt.may_move_on and self._walk.asks_again and not others_run
         self._verdicts.record(Failed(attempt.permit, outcome, report), is_retried=is_retried)

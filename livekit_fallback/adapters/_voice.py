@@ -4,19 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from livekit import rtc
 from livekit.agents.tts import TTS, SynthesizedAudio, SynthesizeStream
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
 
+from ..core.delivery import SpeakingRate
 from ..core.endmark import EndMark
+from ..core.outcome import SERVED, Outcome
 from ..core.script import Script
-from ..errors import EndedEarlyError, NoOutputError
+from ..errors import CutShortError, DigitalSilenceError, EndedEarlyError, NoOutputError
 from ._assignment import Assignment
 from ._attempt import Attempt
+from ._handover import Handover
+from ._pauses import pauses_in
 
 Deliver = Callable[[SynthesizedAudio], None]
+OnPartial = Literal["continue", "stop", "restart_sentence"]
 
 
 class Format:
@@ -67,22 +73,16 @@ class Resampling:
         self._target = target
         self._resampler: rtc.AudioResampler | None = None
         self._rate = 0  # that the resampler converts from
-        self._transcripts: list[Any] = []  # of audio that the resampler has not given back yet
 
     def convert(self, audio: SynthesizedAudio) -> list[SynthesizedAudio]:
-        """Return the audio at the target's rate; timed transcripts and the final mark stay."""
-        frame = audio.frame
-        if frame.sample_rate == self._target.sample_rate:
+        """Return the audio at the target's rate; the final mark stays."""
+        if audio.frame.sample_rate == self._target.sample_rate:
             return [*self._wrap(self._flush(), audio, is_final=False), audio]
-        self._transcripts += frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, [])
         return self._wrap(self._resample(audio), audio, is_final=audio.is_final)
 
     def _wrap(
         self, frames: list[rtc.AudioFrame], audio: SynthesizedAudio, *, is_final: bool
     ) -> list[SynthesizedAudio]:
-        if frames:
-            frames[0].userdata[USERDATA_TIMED_TRANSCRIPT] = self._transcripts
-            self._transcripts = []
         last = len(frames) - 1
         return [
             SynthesizedAudio(resampled, audio.request_id, is_final and i == last)
@@ -105,8 +105,39 @@ class Resampling:
         return frames + self._resampler.flush() if audio.is_final else frames
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of a reply one voice is to speak, and how.
+
+    Args:
+        script: The text, which may still be growing.
+        audio_format: What the session was promised.
+        deliver: Hands audio to the session.
+        before: Returns the seconds of audio that the session has of the reply already.
+        told: Words that the session was told of by the voice before, although it did not speak
+            them whole.
+        on_partial: What follows if the voice dies in the middle of it; see
+            :class:`~livekit_fallback.options.TTSOptions`.
+    """
+
+    script: Script
+    audio_format: Format
+    deliver: Deliver
+    before: Callable[[], float] = float
+    told: int = 0
+    on_partial: OnPartial = "stop"
+
+
+@dataclass(slots=True)
+class Habits:
+    """What is known of one voice from its replies so far."""
+
+    end_mark: EndMark = field(default_factory=EndMark)
+    rate: SpeakingRate = field(default_factory=SpeakingRate)
+
+
 class VoiceAttempt(Attempt[SynthesizedAudio]):
-    """One voice speaking one text.
+    """One voice speaking a text, or the rest of it.
 
     Useful is audio with sound in it. Digital silence before the first sound is held back, so
     that a voice which sends nothing else has sent nothing.
@@ -114,10 +145,8 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
     Args:
         given: What to work with.
         open_stream: Opens the voice's stream.
-        script: The text, which may still be growing.
-        audio_format: What the session was promised.
-        end_mark: Whether this voice marks its last frame.
-        deliver: Hands audio to the session.
+        part: What to speak.
+        habits: Of this voice.
         prime: Hands the opened stream the text so far.
     """
 
@@ -125,26 +154,37 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         self,
         given: Assignment,
         open_stream: Callable[[], Any],
-        script: Script,
-        audio_format: Format,
-        end_mark: EndMark,
-        deliver: Deliver,
+        part: Part,
+        habits: Habits,
         prime: Callable[[SynthesizeStream], None] | None = None,
     ) -> None:
         super().__init__(given, open_stream, prime)
-        self._script = script
-        self._format = audio_format
-        self._end_mark = end_mark
-        self._deliver = deliver
-        self._resampling = Resampling(audio_format)
+        self.part = part
+        self._script = part.script
+        self._habits = habits
+        self._handover = Handover(part.deliver, part.before, part.told)
+        self._resampling = Resampling(part.audio_format)
         self._held: list[SynthesizedAudio] = []
         self._final_seen = False
         self._owed_more = True  # text was left to speak at the last look
+        self._received = 0.0  # seconds of audio with sound in it
+        self._heard: list[rtc.AudioFrame] = []  # to find pauses in, where there are no timings
+        self._spoken: int | None = None  # words, once the voice is gone
 
     @property
     def lost(self) -> float | None:
         """Letters of the text that the delivered audio leaves unspoken, estimated."""
         return self._script.unspoken(self.delivered)
+
+    @property
+    def may_move_on(self) -> bool:
+        """Whether the next voice may be asked for the rest."""
+        return not self.broke_off or self.part.on_partial != "stop"
+
+    @property
+    def may_be_asked_again(self) -> bool:
+        """Whether the same provider may be: for the rest, which is another text."""
+        return self.may_move_on
 
     def owe_speakable(self) -> None:
         """Start the clock if the voice was handed text that it can speak; or go on with it."""
@@ -157,48 +197,115 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
             self._last_output = self._loop.time()
             self._watch.look()
 
+    def rest(self) -> Part:
+        """Return what is left to speak for the next voice, once this one is gone."""
+        spoken = self._words_spoken()
+        told = max(0, self._handover.told - spoken)
+        if self.part.on_partial == "restart_sentence":
+            sentence = self._script.sentence_of(spoken)
+            told, spoken = told + spoken - sentence, sentence
+        return replace(self.part, script=self._script.after(spoken), told=told)
+
+    def _words_spoken(self) -> int:
+        if self._spoken is None:
+            delivery, habits = self._handover.delivery, self._habits
+            pauses = [] if delivery.is_timed else pauses_in(self._heard)
+            self._spoken = delivery.spoken(
+                self._script, self.delivered, pauses, habits.rate.letters_per_sec
+            )
+            self._heard.clear()
+        return self._spoken
+
     def _receive(self, audio: SynthesizedAudio) -> None:
-        self._format.check(audio.frame)
+        self.part.audio_format.check(audio.frame)
         self._final_seen = audio.is_final
         self._held.append(audio)
-        if not self.committed and self._is_silence(audio.frame):
+        is_silent = _is_silence(audio.frame)
+        # silence is the right way to speak a text without words, such as "..." or a break
+        if is_silent and not self.committed and self._script.has_words:
             return
         self._output()
+        if not is_silent:
+            self._received += audio.frame.duration
         held, self._held = self._held, []
         for item in held:
-            self.delivered += item.frame.duration
-            for converted in self._resampling.convert(item):
-                self._deliver(converted)
+            self._take(item)
         self._owed_more = self._owes_more()
 
-    def _is_silence(self, frame: rtc.AudioFrame) -> bool:
-        # silence is the right way to speak a text without words, such as "..." or a break
-        return self._script.has_words and not bytes(frame.data).strip(b"\0")
+    def _take(self, audio: SynthesizedAudio) -> None:
+        handover = self._handover
+        timings = audio.frame.userdata.pop(USERDATA_TIMED_TRANSCRIPT, None)
+        if timings:
+            handover.time(timings)
+        for converted in self._resampling.convert(audio):
+            handover.push(converted)
+        self.delivered = handover.delivered
+        if not handover.delivery.is_timed:
+            self._heard.append(audio.frame)
 
     def _owes_more(self) -> bool:
-        return self._script.is_owed(self.delivered)
+        return self._script.is_owed(self._received)
 
     def _judge_end(self) -> BaseException | None:
+        problem = self._problem_of_end()
+        if problem is None:
+            self._finish()
+        return problem
+
+    def _problem_of_end(self) -> BaseException | None:
         if not self._script.has_words:
             return None
         if not self.committed:
-            return NoOutputError("sound" if self._held else "audio")
+            return DigitalSilenceError() if self._held else NoOutputError("audio")
         if not self._script.ended:
             return EndedEarlyError("text was still coming")
-        if self._script.is_cut_short(self.delivered):
-            return EndedEarlyError("the audio is too short for its text")
+        if self._is_cut_short():
+            return CutShortError()
+        end_mark = self._habits.end_mark
         if self._final_seen:
-            self._end_mark.seen_at_end()
+            end_mark.seen_at_end()
             return None
-        was_expected = self._end_mark.is_expected
-        self._end_mark.missed_at_end()
+        was_expected = end_mark.is_expected
+        end_mark.missed_at_end()
         return EndedEarlyError("the audio came without its final frame") if was_expected else None
+
+    def _is_cut_short(self) -> bool:
+        rate = self._habits.rate
+        usual = rate.letters_per_sec if rate.is_known else None
+        return self._script.is_cut_short(self._received, usual)
 
     def _is_complete(self) -> bool:
         script = self._script
         if not script.ended or not script.has_words:
             return script.ended
-        if not self.committed or script.is_cut_short(self.delivered):
+        if not self.committed or self._is_cut_short():
             return False
         # an error after the last frame, or after all that was to be said, is no failure
-        return self._final_seen or script.is_surely_spoken(self.delivered)
+        if self._final_seen or script.is_surely_spoken(self._received):
+            return True
+        handover = self._handover
+        if not handover.delivery.ends_words:
+            return False
+        spoken = handover.delivery.spoken(script, handover.pushed, [], 0.0)
+        return spoken == len(script.tokens)
+
+    def _finish(self) -> None:
+        """Hand over what is held: the text was spoken. Idempotent."""
+        self._handover.finish()
+        self.delivered = self._handover.delivered
+        if self._script.ended and self.committed:
+            self._habits.rate.learn(self._script.letters, self.delivered)
+        self._heard.clear()
+
+    def _decide(self, outcome: Outcome) -> None:
+        if not self.is_decided and self.committed:
+            if outcome is SERVED:
+                self._finish()
+            elif outcome.failure is not None:
+                self._handover.cut()
+                self.delivered = self._handover.delivered
+        super()._decide(outcome)
+
+
+def _is_silence(frame: rtc.AudioFrame) -> bool:
+    return not bytes(frame.data).strip(b"\0")

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
 
 from livekit.agents import APIConnectOptions
 from livekit.agents.tts import (
@@ -17,27 +16,26 @@ from livekit.agents.tts import (
     SynthesizeStream,
     TTSCapabilities,
 )
-from livekit.agents.types import (
-    DEFAULT_API_CONNECT_OPTIONS,
-    USERDATA_TTS_STARTED_TIME,
-)
-from livekit.agents.utils import shortuuid
-from opentelemetry import trace
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from typing_extensions import Unpack
 
 from .._validation import resolved
-from ..core.endmark import EndMark
 from ..core.script import Script
 from ..events import EventName
 from ..options import TTS_DEFAULTS, TTSOptions
 from ..provider import Provider, member_of, named_providers
 from ._assignment import Assignment
-from ._base import ChainedAdapter, patient_options
+from ._base import ChainedAdapter
 from ._chain import Chain
-from ._livekit import end_span, note_served
-from ._outbox import OutboxStream
-from ._request import Request
-from ._voice import Deliver, Format, VoiceAttempt, check_audio
+from ._reply import Reply, Speech
+from ._spoken import (
+    FallbackChunkedStream,
+    FallbackSynthesizeStream,
+    open_voice,
+    recite,
+    synthesize_with,
+)
+from ._voice import Format, Habits, VoiceAttempt, check_audio
 
 # A probe asks for little: enough for a voice to start speaking, little enough to cost nothing.
 _PROBE_CHARS = 80
@@ -89,8 +87,11 @@ class FallbackTTS(ChainedAdapter[TTS], TTS[Literal["tts_availability_changed"] |
             member_of(i, name, p, opts, "tts", wrapper=_streaming(p.instance))
             for i, (name, p) in enumerate(named.items())
         ]
-        self._format = Format(self.sample_rate, self.num_channels)
-        self._end_marks = [EndMark() for _ in members]
+        self._speech = Speech(
+            Format(self.sample_rate, self.num_channels),
+            [Habits() for _ in members],
+            opts["on_partial"],
+        )
         if opts["voice_stickiness"] == "call":
             opts = {**opts, "sticky": True}
         self._adopt(Chain(self, "tts", members, opts, self._ping))
@@ -122,7 +123,8 @@ class FallbackTTS(ChainedAdapter[TTS], TTS[Literal["tts_availability_changed"] |
             RuntimeError: The adapter has been closed.
         """
         self._chain.check_open()
-        return FallbackChunkedStream(self, text, conn_options)
+        probe = partial(partial, self._probe_synthesize)
+        return FallbackChunkedStream(self, text, conn_options, self._chain, self._speech, probe)
 
     def stream(
         self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
@@ -135,206 +137,35 @@ class FallbackTTS(ChainedAdapter[TTS], TTS[Literal["tts_availability_changed"] |
             RuntimeError: The adapter has been closed.
         """
         self._chain.check_open()
-        return FallbackSynthesizeStream(self, conn_options)
+        probe = partial(partial, self._probe_stream)
+        return FallbackSynthesizeStream(self, conn_options, self._chain, self._speech, probe)
 
     def prewarm(self) -> None:
         """Prewarm the primary, and the backups that ``warm_backups`` says. Nobody twice."""
         self._chain.prewarm()
 
-    def _attempt(
-        self,
-        given: Assignment,
-        open_stream: Callable[[], Any],
-        script: Script,
-        deliver: Deliver,
-        prime: Callable[[SynthesizeStream], None] | None = None,
-    ) -> VoiceAttempt:
-        end_mark = self._end_marks[given.member.index]
-        return VoiceAttempt(
-            given, open_stream, script, self._format, end_mark, deliver, prime=prime
-        )
-
-    def _synthesize_with(self, script: Script, deliver: Deliver, given: Assignment) -> VoiceAttempt:
-        def open_stream() -> ChunkedStream:
-            attempt.owe_speakable()
-            tts: TTS = given.member.original
-            return tts.synthesize(script.text, conn_options=patient_options())
-
-        attempt = self._attempt(given, open_stream, script, deliver)
-        return attempt
-
     def _ping(self, given: Assignment) -> VoiceAttempt | None:
-        word = Script.of(_PING)
+        return self._probe(Script.of(_PING), given)
+
+    def _probe(self, script: Script, given: Assignment) -> VoiceAttempt | None:
         if given.member.is_wrapped:
-            return self._probe_synthesize(word, given)
-        return self._probe_stream(word, given)
+            return self._probe_synthesize(script, given)
+        return self._probe_stream(script, given)
 
     def _probe_synthesize(self, script: Script, given: Assignment) -> VoiceAttempt | None:
         sample = script.beginning(_PROBE_CHARS)
-        return None if sample is None else self._synthesize_with(sample, _discard, given)
+        return None if sample is None else synthesize_with(self._sampled(sample), given)
 
     def _probe_stream(self, script: Script, given: Assignment) -> VoiceAttempt | None:
-        def open_stream() -> SynthesizeStream:
-            attempt.owe_speakable()
-            return _open(given)
-
         sample = script.beginning(_PROBE_CHARS)
         if sample is None:
             return None
-        attempt = self._attempt(
-            given, open_stream, sample, _discard, prime=partial(_recite, sample)
-        )
-        return attempt
-
-
-class _SpokenStream(OutboxStream[SynthesizedAudio]):
-    """What both ways to ask for speech have in common."""
-
-    _tts_request_span_name: ClassVar[str] = "tts_fallback_adapter"
-    _tts_attempt_span_name: ClassVar[str | None] = None
-    _tts_request_span: trace.Span | None
-    _started_time: float
-
-    @cached_property
-    def _segment_id(self) -> str:
-        return shortuuid()
-
-    def _hand_over(self, audio: SynthesizedAudio) -> None:
-        """Hand audio to the session under one segment id, whichever provider made it."""
-        if self._started_time:
-            audio.frame.userdata[USERDATA_TTS_STARTED_TIME] = self._started_time
-        self._outbox.put(
-            SynthesizedAudio(
-                audio.frame, audio.request_id, audio.is_final, self._segment_id, audio.delta_text
-            )
+        return self._sampled(sample).attempt(
+            given, open_voice, prime=lambda _, voice: recite(sample, voice)
         )
 
-    def _end_span(self) -> None:
-        end_span(self._tts_request_span)
-        self._tts_request_span = None
-
-
-class FallbackChunkedStream(_SpokenStream, ChunkedStream):
-    """One :meth:`FallbackTTS.synthesize`."""
-
-    def __init__(self, tts: FallbackTTS, text: str, conn_options: APIConnectOptions) -> None:
-        super().__init__(tts=tts, input_text=text, conn_options=conn_options)
-        self._adapter = tts
-        self._script = Script.of(text)
-        self._read_from_outbox(self._synthesize_task)
-
-    async def _main_task(self) -> None:
-        self._tts_request_span = trace.get_current_span()
-        if self._script.is_blank:
-            return
-        adapter, script = self._adapter, self._script
-        adapter._chain.remember(partial(adapter._probe_synthesize, script))
-        attempts = partial(adapter._synthesize_with, script, self._hand_over)
-        attempt = await Request(adapter._chain, attempts).run()
-        note_served(self._tts_request_span, attempt.member)
-
-
-class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
-    """One :meth:`FallbackTTS.stream`: text goes straight to the voice at work, and is kept.
-
-    Nobody is asked before there is text: turns that only call tools cost nothing.
-    """
-
-    def __init__(self, tts: FallbackTTS, conn_options: APIConnectOptions) -> None:
-        super().__init__(tts=tts, conn_options=conn_options)
-        self._adapter = tts
-        self._script = Script()
-        # done with the first words, or when there will never be any
-        self._first_text = asyncio.get_running_loop().create_future()
-        self._flushed = False
-        # the attempts at work (two where one hedges the other), and their voices once those are
-        # open and have been given the text so far
-        self._speaking: dict[VoiceAttempt, SynthesizeStream | None] = {}
-        self._read_from_outbox(self._task)
-
-    def push_text(self, token: str) -> None:
-        """Hand over the next piece of text; ignored after :meth:`end_input`, as in the base."""
-        if not token or self._input_ch.closed:
-            return
-        if not self._flushed:  # else the voices refuse it: LiveKit's streams have one segment
-            self._script.push(token)
-        if not self._script.is_blank and not self._first_text.done():
-            self._mark_started()
-            self._first_text.set_result(None)
-        self._pass_on(lambda voice: voice.push_text(token))
-
-    def flush(self) -> None:
-        """Have what was handed over so far spoken without waiting for more."""
-        if self._input_ch.closed or self._script.is_blank:
-            return  # a flush of nothing would end the only segment that LiveKit's streams have
-        self._flushed = True
-        self._script.flush()
-        self._pass_on(lambda voice: voice.flush())
-
-    def end_input(self) -> None:
-        """Say that no more text comes. Idempotent."""
-        if self._input_ch.closed:
-            return
-        self._input_ch.close()
-        self._script.end()
-        if not self._first_text.done():
-            self._first_text.set_result(None)
-        self._pass_on(lambda voice: voice.end_input())
-
-    def _pass_on(self, give: Callable[[SynthesizeStream], None]) -> None:
-        for attempt, voice in tuple(self._speaking.items()):
-            if voice is not None:
-                attempt.feed(give, voice)
-            attempt.owe_speakable()
-
-    def _end_input(self) -> None:
-        self._input_ch.close()
-
-    async def _main_task(self) -> None:
-        self._tts_request_span = trace.get_current_span()
-        await self._adapter._chain.tasks.wait_for(self._first_text)
-        if self._script.is_blank:
-            return
-        chain = self._adapter._chain
-        chain.remember(partial(self._adapter._probe_stream, self._script))
-        try:
-            attempt = await Request(chain, self._make_attempt).run()
-        finally:
-            self._speaking.clear()
-        note_served(self._tts_request_span, attempt.member)
-
-    def _make_attempt(self, given: Assignment) -> VoiceAttempt:
-        def open_stream() -> SynthesizeStream:
-            attempt.owe_speakable()  # before stream(), which may block or hang by itself
-            return _open(given)
-
-        def begin(voice: SynthesizeStream) -> None:
-            _recite(self._script, voice)
-            if attempt in self._speaking:
-                self._speaking[attempt] = voice
-
-        attempt = self._adapter._attempt(
-            given, open_stream, self._script, self._hand_over, prime=begin
-        )
-        at_work = {a: voice for a, voice in self._speaking.items() if not a.is_decided}
-        self._speaking = {**at_work, attempt: None}
-        return attempt
-
-
-def _open(given: Assignment) -> SynthesizeStream:
-    tts: TTS = given.member.instance
-    return tts.stream(conn_options=patient_options())
-
-
-def _recite(script: Script, voice: SynthesizeStream) -> None:
-    """Hand a voice everything that was handed over so far."""
-    for piece in script.pieces:
-        if piece is None:
-            voice.flush()
-        else:
-            voice.push_text(piece)
-    if script.ended:
-        voice.end_input()
+    def _sampled(self, sample: Script) -> Reply:
+        return Reply(self._speech, sample, _discard)
 
 
 def _discard(_: SynthesizedAudio) -> None:

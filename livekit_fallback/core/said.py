@@ -3,33 +3,10 @@
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
-
-# Scripts that are written without spaces are compared letter by letter.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
-_SILENT = re.compile(r"[\W_]+")
-
-# A word in another's place: likely the same one misheard if they begin alike, else hardly.
-_MISHEARD = 0.6
-_ANOTHER = 1.2
+from .alignment import align, tokens_of
 
 # Of a longer history nothing is heard again: no replay is that long.
 _MAX_WORDS = 400
-
-
-class Token(NamedTuple):
-    """A word (or letter) of a text, fit for comparison, and where it ends in the text."""
-
-    word: str
-    end: int
-
-
-def tokens_of(text: str) -> list[Token]:
-    """Return the words of a text without case and punctuation."""
-    found = ((_SILENT.sub("", m.group().casefold()), m.end()) for m in _TOKEN.finditer(text))
-    return [Token(word, end) for word, end in found if word]
 
 
 class Said:
@@ -85,42 +62,15 @@ class Said:
 
     def _split(self, text: str) -> tuple[str, int]:
         heard = tokens_of(text)
-        align = _overlap if self._in_part else _align
-        used_said, used_heard = align(self._words, [token.word for token in heard])
+        method = _overlap if self._in_part else align
+        used_said, used_heard = method(self._words, [token.word for token in heard])
         if used_heard == 0:
             return text, used_said
         return text[heard[used_heard - 1].end :].lstrip(), used_said
 
 
-def _align(said: list[str], heard: list[str]) -> tuple[int, int]:
-    """Align the beginnings of two lists until one of them ends.
-
-    Returns:
-        How many words of each are the same speech.
-    """
-    costs = [float(j) for j in range(len(heard) + 1)]  # of changing said[:i] into heard[:j]
-    best = (costs[-1], len(heard), 0, len(heard))
-    for i, word in enumerate(said, start=1):
-        before, costs[0] = costs[0], float(i)
-        for j, other in enumerate(heard, start=1):
-            change = before + _unlike(word, other)
-            before = costs[j]
-            costs[j] = min(change, before + 1, costs[j - 1] + 1)
-        # everything heard is the beginning of what was said
-        best = min(best, (costs[-1], abs(i - len(heard)), i, len(heard)))
-    for j, cost in enumerate(costs):  # everything said is the beginning of what is heard
-        best = min(best, (cost, abs(len(said) - j), len(said), j))
-    return best[2:]
-
-
 def _overlap(said: list[str], heard: list[str]) -> tuple[int, int]:
-    """Find the longest end of one list that the other begins with; as :func:`_align`."""
+    """Find the longest end of one list that the other begins with; as :func:`align`."""
     lengths = range(min(len(said), len(heard)), 0, -1)
     found = next((k for k in lengths if said[-k:] == heard[:k]), 0)
     return (len(said) if heard else 0), found
-
-
-def _unlike(word: str, other: str) -> float:
-    if word == other:
-        return 0.0
-    return _MISHEARD if word[0] == other[0] else _ANOTHER

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 
+from .alignment import Token, tokens_of
+
 # Voices speak sentence by sentence, and their tokenizers want to see the beginning of the next
 # sentence before they believe in the end of this one. An abbreviation ("Dr. Who") is no end. So
 # this looks for less than they do: being late only gives a voice more time.
@@ -19,9 +21,16 @@ _LONGEST_END = 20  # a word's last letters, full stops, quotation marks and whit
 _MARKUP = re.compile(r"<[^>]*>|\[[^\]]*\]")
 _SILENT = re.compile(r"[\W_]+")
 
+# Where a sentence ends in a text that is complete. An abbreviation is taken for an end as well.
+_ANY_SENTENCE_END = re.compile(r"[.!?\u2026]+[\"'\u201d\u2019)\]]*(?=\s)|[\u3002\uff01\uff1f]+|\n+")
+
+# What the rest of a text does not begin with: marks that belong to the word before.
+_BEFORE_REST = re.compile(r"[\s.,;:!?\u2026)\]\u201d\u2019\u3001\u3002\uff0c\uff01\uff1f]*")
+
 # No voice speaks faster, even at double speed (ordinary speech: 10-14 letters a second), so audio
 # shorter than this cannot hold the text.
 _MAX_LETTERS_PER_SEC = 40.0
+_MAX_HASTE = 2.0
 _USUAL_LETTERS_PER_SEC = 13.0
 _MIN_LETTERS_PER_SEC = 8.0
 
@@ -57,6 +66,62 @@ class Script:
     def text(self) -> str:
         """Everything handed over so far."""
         return "".join(piece for piece in self.pieces if piece)
+
+    @property
+    def tokens(self) -> list[Token]:
+        """The words in what was handed over so far. Markup is none."""
+        return tokens_of(_MARKUP.sub(lambda m: " " * len(m.group()), self.text))
+
+    @property
+    def letters(self) -> int:
+        """How many letters and digits are in what was handed over so far."""
+        return self._letters + _count(self._tail)
+
+    def sentence_lengths(self) -> list[int]:
+        """Return how many words each sentence has, of what was handed over so far."""
+        ends = [match.end() for match in _ANY_SENTENCE_END.finditer(self.text)]
+        lengths: list[int] = []
+        tokens = self.tokens
+        done = 0
+        for end in [*ends, len(self.text)]:
+            count = sum(token.end <= end for token in tokens[done:])
+            if count:
+                lengths.append(count)
+                done += count
+        return lengths
+
+    def after(self, words: int) -> Script:
+        """Return the text without its first words; where it was flushed, it still is."""
+        skip = self._place_after(words)
+        rest = Script()
+        for piece in self.pieces:
+            if piece is None:
+                if not rest.is_blank:
+                    rest.flush()
+            elif skip < len(piece):
+                rest.push(piece[skip:])
+                skip = 0
+            else:
+                skip -= len(piece)
+        if self.ended:
+            rest.end()
+        return rest
+
+    def sentence_of(self, word: int) -> int:
+        """Return the first word of the sentence in which a word stands."""
+        first = 0
+        for length in self.sentence_lengths():
+            if word < first + length:
+                return first
+            first += length
+        return first
+
+    def _place_after(self, words: int) -> int:
+        if words == 0:
+            return 0
+        text, tokens = self.text, self.tokens
+        match = _BEFORE_REST.match(text, tokens[words - 1].end)
+        return match.end() if match else len(text)
 
     @property
     def is_blank(self) -> bool:
@@ -103,10 +168,18 @@ class Script:
         """Whether a voice that has spoken for ``audio_sec`` certainly owes more."""
         return self.ended or audio_sec * _MAX_LETTERS_PER_SEC < self._letters
 
-    def is_cut_short(self, audio_sec: float) -> bool:
-        """Whether ``audio_sec`` of audio cannot possibly hold the whole text."""
-        letters = self._letters + _count(self._tail)
-        return letters >= _MIN_JUDGED and audio_sec * _MAX_LETTERS_PER_SEC < letters
+    def is_cut_short(self, audio_sec: float, usual: float | None = None) -> bool:
+        """Whether ``audio_sec`` of audio cannot possibly hold the whole text.
+
+        Args:
+            audio_sec: Seconds of audio with sound in it.
+            usual: How many letters a second the voice usually speaks, if that is known: nobody
+                suddenly speaks more than twice as fast.
+        """
+        fastest = _MAX_LETTERS_PER_SEC
+        if usual is not None:
+            fastest = min(fastest, usual * _MAX_HASTE)
+        return self.letters >= _MIN_JUDGED and audio_sec * fastest < self.letters
 
     def is_surely_spoken(self, audio_sec: float) -> bool:
         """Whether even a slow voice has spoken the whole text in ``audio_sec``."""
@@ -114,8 +187,7 @@ class Script:
 
     def unspoken(self, audio_sec: float) -> float:
         """Estimate how many letters ``audio_sec`` of audio leave unspoken."""
-        letters = self._letters + _count(self._tail)
-        return max(0.0, letters - audio_sec * _USUAL_LETTERS_PER_SEC)
+        return max(0.0, self.letters - audio_sec * _USUAL_LETTERS_PER_SEC)
 
     def _find_sentences(self) -> None:
         known = len(self._tail) - _LOOK_AHEAD  # further on, nothing can be said yet

@@ -72,9 +72,10 @@ def voices(
         given: a voice, an entry with its own limits, or the script of all a voice's requests.
         options: of the adapter. Failed voices come back with the next request unless the test
             says otherwise: most tests are about one request, and a probe would stand beside it.
+            Nor is a broken reply continued: most tests are about what one voice says.
     """
     entries = [_entry(g, name, ScriptedTTS) for g, name in zip(given, "abcdefg", strict=False)]
-    adapter = FallbackTTS(entries, **{"probe": "live", **options})
+    adapter = FallbackTTS(entries, **{"probe": "live", "on_partial": "stop", **options})
     return _chain(census, adapter, entries)
 
 

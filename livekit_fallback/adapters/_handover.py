@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From one voice to the session: audio, whole words where the voice says when they end."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from livekit import rtc
+from livekit.agents.tts import SynthesizedAudio
+from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, TimedString
+from livekit.agents.utils import is_given
+
+from ..core.alignment import tokens_of
+from ..core.delivery import Delivery, TimedText
+from . import _clock
+
+# So much audio has to be ahead of what is heard before any of it may wait for the end of its word.
+_LEAD_SEC = 0.3
+
+_SLACK_SEC = 0.02  # nobody hears a fragment of this length
+
+
+class Handover:
+    """Hands a voice's audio to the session, and its timings as those of the whole reply.
+
+    A voice that dies leaves half a word behind, which the next one would have to repeat. Where a
+    voice says when its words end, the audio behind the last end known waits for the next, as
+    long as the session has enough audio in hand: nobody hears any difference.
+
+    Args:
+        deliver: Hands audio to the session.
+        before: Seconds of audio that the session has of the reply already.
+        told: Words the session was told of already, although they were not spoken whole.
+    """
+
+    def __init__(
+        self, deliver: Callable[[SynthesizedAudio], None], before: Callable[[], float], told: int
+    ) -> None:
+        self._deliver = deliver
+        self._before = before
+        self._shift: float | None = None  # of this voice's times, from its first audio on
+        self._told = told
+        self._timings: deque[TimedString] = deque()  # that the session was not told of yet
+        self._held: deque[SynthesizedAudio] = deque()
+        self._began_at = 0.0
+        self.delivery = Delivery()
+        self.delivered = 0.0  # seconds
+        self.told = 0  # words of its own text that the session was told of
+
+    def time(self, timings: list[TimedString]) -> None:
+        """Take note of when words are spoken, in the audio that follows or came before."""
+        for timing in timings:
+            start = timing.start_time if is_given(timing.start_time) else self.delivered
+            end = timing.end_time if is_given(timing.end_time) else None
+            self.delivery.add(TimedText(str(timing), start, end))
+            self._timings.append(timing)
+
+    def push(self, audio: SynthesizedAudio) -> None:
+        """Hand over the next audio, or keep it until its last word is complete."""
+        if not self.delivery.is_timed:
+            self._send(audio)
+            return
+        self._held.append(audio)
+        self._release(self.delivery.last_end if self._may_wait() else inf)
+
+    def finish(self) -> None:
+        """Hand over everything: the voice has finished. Idempotent."""
+        self._release(inf)
+
+    def cut(self) -> None:
+        """Hand over what is left of whole words, and drop the rest: the voice is gone."""
+        self._release(self.delivery.last_end_by(self.pushed))
+        self._held.clear()
+
+    @property
+    def pushed(self) -> float:
+        """Seconds of audio that came, handed over or not."""
+        return self.delivered + sum(audio.frame.duration for audio in self._held)
+
+    def _may_wait(self) -> bool:
+        if not self.delivered or not self.delivery.ends_words:
+            return False
+        return self.delivered - (_clock.now() - self._began_at) > _LEAD_SEC
+
+    def _release(self, until: float) -> None:
+        while self._held:
+            audio = self._held.popleft()
+            over = self.delivered + audio.frame.duration - until
+            if over <= _SLACK_SEC:
+                self._send(audio)
+                continue
+            head, tail = _split(audio.frame, until - self.delivered)
+            if head is not None:
+                self._send(SynthesizedAudio(head, audio.request_id))
+            self._held.appendleft(SynthesizedAudio(tail, audio.request_id, audio.is_final))
+            return
+
+    def _send(self, audio: SynthesizedAudio) -> None:
+        if self._shift is None:
+            self._shift, self._began_at = self._before(), _clock.now()
+        self.delivered += audio.frame.duration
+        if self._timings:
+            told = self._due()
+            if told:
+                audio.frame.userdata[USERDATA_TIMED_TRANSCRIPT] = told
+        self._deliver(audio)
+
+    def _due(self) -> list[TimedString]:
+        due: list[TimedString] = []
+        while self._timings:
+            start = self._timings[0].start_time
+            if is_given(start) and start > self.delivered + _SLACK_SEC:
+                break
+            new = self._new(self._timings.popleft())
+            if new is not None:
+                due.append(new)
+        return due
+
+    def _new(self, timing: TimedString) -> TimedString | None:
+        """Return the part of a timing that the session was not told of by a voice before."""
+        tokens = tokens_of(timing)
+        self.told += len(tokens)
+        if self._told == 0:
+            return self._shifted(timing, str(timing))
+        if self._told >= len(tokens):
+            self._told -= len(tokens)
+            return None
+        rest = str(timing)[tokens[self._told - 1].end :].lstrip(" ,.;:!?")
+        self._told = 0
+        return self._shifted(timing, rest)
+
+    def _shifted(self, timing: TimedString, text: str) -> TimedString:
+        shift = self._shift or 0.0
+        if shift == 0.0 and text == timing:
+            return timing
+        moved: Any = copy.copy(timing) if text == timing else _with_text(timing, text)
+        if is_given(timing.start_time):
+            moved.start_time = timing.start_time + shift
+        if is_given(timing.end_time):
+            moved.end_time = timing.end_time + shift
+        return moved  # type: ignore[no-any-return]
+
+
+def _with_text(timing: TimedString, text: str) -> TimedString:
+    return TimedString(
+        text,
+        start_time=timing.start_time,
+        end_time=timing.end_time,
+        confidence=timing.confidence,
+        start_time_offset=timing.start_time_offset,
+    )
+
+
+def _split(frame: rtc.AudioFrame, seconds: float) -> tuple[rtc.AudioFrame | None, rtc.AudioFrame]:
+    """Cut a frame after so many seconds; there is no first part if that would be very short."""
+    if seconds < _SLACK_SEC:
+        return None, frame
+    at = int(seconds * frame.sample_rate)
+    channels = frame.num_channels
+    samples = frame.data
+    head = rtc.AudioFrame(samples[: at * channels], frame.sample_rate, channels, at)
+    left = frame.samples_per_channel - at
+    return head, rtc.AudioFrame(samples[at * channels :], frame.sample_rate, channels, left)

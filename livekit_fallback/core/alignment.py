@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two accounts of the same speech, word by word: how far one has come in the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+# Scripts that are written without spaces are compared letter by letter.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+_SILENT = re.compile(r"[\W_]+")
+
+# A word in another's place: likely the same one misheard if they begin alike, else hardly.
+_MISHEARD = 0.6
+_ANOTHER = 1.2
+
+
+class Token(NamedTuple):
+    """A word (or letter) of a text, fit for comparison, and where it stands in the text."""
+
+    word: str
+    start: int
+    end: int
+
+
+def tokens_of(text: str) -> list[Token]:
+    """Return the words of a text without case and punctuation."""
+    found = ((_SILENT.sub("", m.group().casefold()), *m.span()) for m in _TOKEN.finditer(text))
+    return [Token(*token) for token in found if token[0]]
+
+
+def align(first: Sequence[str], second: Sequence[str]) -> tuple[int, int]:
+    """Align the beginnings of two lists of words, with as few changes as possible.
+
+    Returns:
+        How many words of each are the same speech; of one of them it is all.
+    """
+    costs = [float(j) for j in range(len(second) + 1)]  # of changing first[:i] into second[:j]
+    best = (costs[-1], len(second), 0, len(second))
+    for i, word in enumerate(first, start=1):
+        before, costs[0] = costs[0], float(i)
+        for j, other in enumerate(second, start=1):
+            change = before + _unlike(word, other)
+            before = costs[j]
+            costs[j] = min(change, before + 1, costs[j - 1] + 1)
+        # all of the second is the beginning of the first
+        best = min(best, (costs[-1], abs(i - len(second)), i, len(second)))
+    for j, cost in enumerate(costs):  # all of the first is the beginning of the second
+        best = min(best, (cost, abs(len(first) - j), len(first), j))
+    return best[2:]
+
+
+def _unlike(word: str, other: str) -> float:
+    if word == other:
+        return 0.0
+    return _MISHEARD if word[0] == other[0] else _ANOTHER

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of its text a voice has spoken, by its word timings, its pauses, or its usual pace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import NamedTuple
+
+from .alignment import align, tokens_of
+from .script import Script
+
+# Times of words and lengths of frames are rounded by different people.
+_SLACK_SEC = 0.02
+
+# A pause stands where a sentence is expected to end, give or take this part of its length.
+_EARLIEST = 0.6
+_LATEST = 1.6
+
+
+class TimedText(NamedTuple):
+    """A word, or a sentence, and when it is spoken, in seconds of the voice's audio.
+
+    Args:
+        text: The word or sentence.
+        start: When it begins.
+        end: When it ends; ``None``: not before the next one begins.
+    """
+
+    text: str
+    start: float
+    end: float | None
+
+
+class Pause(NamedTuple):
+    """A stretch of audio in which nothing is heard, in seconds of the voice's audio."""
+
+    start: float
+    end: float
+
+
+class Delivery:
+    """What one voice says about when it speaks which part of its text."""
+
+    def __init__(self) -> None:
+        self._timed: list[TimedText] = []
+        self._ends_known = False
+        self.last_end = 0.0  # of a word, as far as the voice has told
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the voice says anything about it."""
+        return bool(self._timed)
+
+    @property
+    def ends_words(self) -> bool:
+        """Whether it says when each word ends."""
+        return self._ends_known
+
+    def add(self, timed: TimedText) -> None:
+        """Take note of the next word or sentence."""
+        self._timed.append(timed)
+        self._ends_known = timed.end is not None
+        self.last_end = max(self.last_end, timed.end or 0.0)
+
+    def last_end_by(self, seconds: float) -> float:
+        """Return when the last word ended that was spoken in so many seconds of audio."""
+        ends = (t.end for t in reversed(self._timed) if t.end is not None)
+        return next((end for end in ends if end <= seconds + _SLACK_SEC), 0.0)
+
+    def spoken(
+        self, script: Script, seconds: float, pauses: Sequence[Pause], letters_per_sec: float
+    ) -> int:
+        """Return how many words of a text were spoken in so many seconds of audio.
+
+        Args:
+            script: The text.
+            seconds: How much of the audio was delivered.
+            pauses: In that audio; not needed where there are timings.
+            letters_per_sec: The usual pace of the voice, pauses included.
+        """
+        words = [token.word for token in script.tokens]
+        if self._ends_known:
+            return self._spoken_words(words, seconds)
+        if self._timed:
+            return self._spoken_sentences(words, seconds, letters_per_sec)
+        return _by_pauses(script, seconds, pauses, letters_per_sec)
+
+    def _spoken_words(self, words: list[str], seconds: float) -> int:
+        ended = [t.text for t in self._timed if (t.end or inf) <= seconds + _SLACK_SEC]
+        spoken = [token.word for text in ended for token in tokens_of(text)]
+        return align(spoken, words)[1] if spoken else 0
+
+    def _spoken_sentences(self, words: list[str], seconds: float, letters_per_sec: float) -> int:
+        begun = [t for t in self._timed if t.start <= seconds + _SLACK_SEC]
+        complete = [token.word for t in begun[:-1] for token in tokens_of(t.text)]
+        count = align(complete, words)[1] if complete else 0
+        elapsed = seconds - begun[-1].start if begun else seconds
+        return count + _by_pace(words[count:], elapsed * letters_per_sec)
+
+
+def _by_pauses(
+    script: Script, seconds: float, pauses: Sequence[Pause], letters_per_sec: float
+) -> int:
+    """Find the ends of sentences among the pauses; in the last sentence, go by the pace so far."""
+    words = [token.word for token in script.tokens]
+    count, at, pace = 0, 0.0, letters_per_sec
+    for sentence in script.sentence_lengths():
+        letters = sum(map(len, words[count : count + sentence]))
+        expected = letters / pace
+        pause = _nearest(pauses, at, expected)
+        if pause is None and at + expected * _LATEST > seconds:
+            break
+        begun, at = at, at + expected if pause is None else pause.end
+        if pause is not None and pause.start > begun:
+            pace = letters / (pause.start - begun)  # without the pause, as what follows is
+        count += sentence
+    return count + _by_pace(words[count:], max(0.0, seconds - at) * pace)
+
+
+def _nearest(pauses: Sequence[Pause], since: float, expected: float) -> Pause | None:
+    """Return the pause that ends a sentence of about this length: the longest, the nearest."""
+    near = [p for p in pauses if _EARLIEST <= (p.start - since) / expected <= _LATEST]
+    return max(
+        near,
+        key=lambda p: (p.end - p.start) - 0.1 * abs(p.start - since - expected),
+        default=None,
+    )
+
+
+def _by_pace(words: Sequence[str], letters: float) -> int:
+    """Return how many words so many letters make up: a word counts from its middle on."""
+    count = 0
+    for word in words:
+        letters -= len(word)
+        if letters < -len(word) / 2:
+            break
+        count += 1
+    return count
+
+
+class SpeakingRate:
+    """How fast one voice speaks, pauses included. Learnt from its complete texts."""
+
+    _USUAL = 13.0  # letters a second: ordinary speech is at 10 to 14
+    _SLOWEST, _FASTEST = 5.0, 40.0
+    _MEMORY_SEC = 60.0  # of audio: about ten replies
+    _PRIOR_SEC = 2.0
+
+    def __init__(self) -> None:
+        self._letters = self._USUAL * self._PRIOR_SEC
+        self._seconds = self._PRIOR_SEC
+
+    @property
+    def letters_per_sec(self) -> float:
+        """The pace as far as is known."""
+        return self._letters / self._seconds
+
+    @property
+    def is_known(self) -> bool:
+        """Whether enough was heard of the voice to tell its usual pace."""
+        return self._seconds > 5 * self._PRIOR_SEC
+
+    def learn(self, letters: int, seconds: float) -> None:
+        """Take note of a text that was spoken completely."""
+        if seconds <= 0.0 or not self._SLOWEST <= letters / seconds <= self._FASTEST:
+            return
+        self._letters += letters
+        self._seconds += seconds
+        if self._seconds > self._MEMORY_SEC:
+            shrink = self._MEMORY_SEC / self._seconds
+            self._letters, self._seconds = self._letters * shrink, self._MEMORY_SEC
