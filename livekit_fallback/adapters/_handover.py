@@ -24,31 +24,52 @@ _LEAD_SEC = 0.3
 _SLACK_SEC = 0.02  # nobody hears a fragment of this length
 
 
+class Playout:
+    """What the session has of one reply, whoever spoke it.
+
+    Args:
+        deliver: Hands audio to the session.
+    """
+
+    def __init__(self, deliver: Callable[[SynthesizedAudio], None]) -> None:
+        self._deliver = deliver
+        self._began_at = 0.0
+        self.seconds = 0.0  # of audio
+
+    def deliver(self, audio: SynthesizedAudio) -> None:
+        """Hand audio to the session."""
+        if not self.seconds:
+            self._began_at = _clock.now()
+        self.seconds += audio.frame.duration
+        self._deliver(audio)
+
+    @property
+    def lead(self) -> float:
+        """How many seconds of audio, at least, the session has not played yet."""
+        return self.seconds - (_clock.now() - self._began_at) if self.seconds else 0.0
+
+
 class Handover:
     """Hands a voice's audio to the session, and its timings as those of the whole reply.
 
     A voice that dies leaves half a word behind, which the next one would have to repeat. Where a
-    voice says when its words end, the audio behind the last end known waits for the next, as
-    long as the session has enough audio in hand: nobody hears any difference.
+    voice says when its words end, the audio of a word waits until it is complete, as long as the
+    session has enough audio in hand: nobody hears any difference.
 
     Args:
-        deliver: Hands audio to the session.
-        before: Seconds of audio that the session has of the reply already.
+        playout: Where the audio goes.
         told: Words the session was told of already, although they were not spoken whole.
     """
 
-    def __init__(
-        self, deliver: Callable[[SynthesizedAudio], None], before: Callable[[], float], told: int
-    ) -> None:
-        self._deliver = deliver
-        self._before = before
+    def __init__(self, playout: Playout, told: int) -> None:
+        self._playout = playout
         self._shift: float | None = None  # of this voice's times, from its first audio on
         self._told = told
         self._timings: deque[TimedString] = deque()  # that the session was not told of yet
         self._held: deque[SynthesizedAudio] = deque()
-        self._began_at = 0.0
         self.delivery = Delivery()
-        self.delivered = 0.0  # seconds
+        self.pushed = 0.0  # seconds of audio that came
+        self.delivered = 0.0  # seconds of it that the session has
         self.told = 0  # words of its own text that the session was told of
 
     def time(self, timings: list[TimedString]) -> None:
@@ -62,10 +83,12 @@ class Handover:
     def push(self, audio: SynthesizedAudio) -> None:
         """Hand over the next audio, or keep it until its last word is complete."""
         if not self.delivery.is_timed:
+            self.pushed += audio.frame.duration
             self._send(audio)
             return
         self._held.append(audio)
-        self._release(self.delivery.last_end if self._may_wait() else inf)
+        self.pushed += audio.frame.duration
+        self._release(self.delivery.last_end_by(self.pushed) if self._may_wait() else inf)
 
     def finish(self) -> None:
         """Hand over everything: the voice has finished. Idempotent."""
@@ -76,15 +99,8 @@ class Handover:
         self._release(self.delivery.last_end_by(self.pushed))
         self._held.clear()
 
-    @property
-    def pushed(self) -> float:
-        """Seconds of audio that came, handed over or not."""
-        return self.delivered + sum(audio.frame.duration for audio in self._held)
-
     def _may_wait(self) -> bool:
-        if not self.delivered or not self.delivery.ends_words:
-            return False
-        return self.delivered - (_clock.now() - self._began_at) > _LEAD_SEC
+        return self.delivery.ends_words and self._playout.lead > _LEAD_SEC
 
     def _release(self, until: float) -> None:
         while self._held:
@@ -101,13 +117,13 @@ class Handover:
 
     def _send(self, audio: SynthesizedAudio) -> None:
         if self._shift is None:
-            self._shift, self._began_at = self._before(), _clock.now()
+            self._shift = self._playout.seconds
         self.delivered += audio.frame.duration
         if self._timings:
             told = self._due()
             if told:
                 audio.frame.userdata[USERDATA_TIMED_TRANSCRIPT] = told
-        self._deliver(audio)
+        self._playout.deliver(audio)
 
     def _due(self) -> list[TimedString]:
         due: list[TimedString] = []

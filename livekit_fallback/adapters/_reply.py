@@ -10,7 +10,8 @@ from livekit.agents.tts import SynthesizedAudio, SynthesizeStream
 
 from ..core.script import Script
 from ._assignment import Assignment
-from ._voice import Deliver, Format, Habits, OnPartial, Part, VoiceAttempt
+from ._handover import Playout
+from ._voice import Format, Habits, OnPartial, Part, VoiceAttempt
 
 
 class Speech:
@@ -39,28 +40,18 @@ class Reply:
         deliver: Hands audio to the session.
     """
 
-    def __init__(self, speech: Speech, script: Script, deliver: Deliver) -> None:
+    def __init__(
+        self, speech: Speech, script: Script, deliver: Callable[[SynthesizedAudio], None]
+    ) -> None:
         self._speech = speech
-        self._send = deliver
-        self._part = Part(
-            script,
-            speech.audio_format,
-            self.deliver,
-            before=lambda: self.seconds,
-            on_partial=speech.on_partial,
-        )
+        self.playout = Playout(deliver)
+        self._part = Part(script, speech.audio_format, self.playout, on_partial=speech.on_partial)
         self._at_work: list[VoiceAttempt] = []
-        self.seconds = 0.0  # of audio that the session has
 
     @property
     def script(self) -> Script:
         """What is left to speak, as far as is known."""
         return self._part.script
-
-    def deliver(self, audio: SynthesizedAudio) -> None:
-        """Hand audio to the session."""
-        self.seconds += audio.frame.duration
-        self._send(audio)
 
     def attempt(
         self,

@@ -18,10 +18,15 @@ from ..core.script import Script
 from ..errors import CutShortError, DigitalSilenceError, EndedEarlyError, NoOutputError
 from ._assignment import Assignment
 from ._attempt import Attempt
-from ._handover import Handover
+from ._handover import Handover, Playout
 from ._pauses import pauses_in
 
-Deliver = Callable[[SynthesizedAudio], None]
+# The shortest word, and what timings may be wrong by.
+_UNTIMED_SEC = 0.1
+
+# Longer pauses are made by voices that are asked for them, at most.
+_LONGEST_PAUSE_SEC = 3.0
+
 OnPartial = Literal["continue", "stop", "restart_sentence"]
 
 
@@ -112,8 +117,7 @@ class Part:
     Args:
         script: The text, which may still be growing.
         audio_format: What the session was promised.
-        deliver: Hands audio to the session.
-        before: Returns the seconds of audio that the session has of the reply already.
+        playout: Where the audio goes.
         told: Words that the session was told of by the voice before, although it did not speak
             them whole.
         on_partial: What follows if the voice dies in the middle of it; see
@@ -122,8 +126,7 @@ class Part:
 
     script: Script
     audio_format: Format
-    deliver: Deliver
-    before: Callable[[], float] = float
+    playout: Playout
     told: int = 0
     on_partial: OnPartial = "stop"
 
@@ -139,8 +142,8 @@ class Habits:
 class VoiceAttempt(Attempt[SynthesizedAudio]):
     """One voice speaking a text, or the rest of it.
 
-    Useful is audio with sound in it. Digital silence before the first sound is held back, so
-    that a voice which sends nothing else has sent nothing.
+    Useful is audio with sound in it. Digital silence is held back until sound follows, so that a
+    voice which sends nothing else has sent nothing.
 
     Args:
         given: What to work with.
@@ -162,9 +165,10 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         self.part = part
         self._script = part.script
         self._habits = habits
-        self._handover = Handover(part.deliver, part.before, part.told)
+        self._handover = Handover(part.playout, part.told)
         self._resampling = Resampling(part.audio_format)
-        self._held: list[SynthesizedAudio] = []
+        self._held: list[SynthesizedAudio] = []  # silence that sound may follow
+        self._silence = 0.0  # seconds of it
         self._final_seen = False
         self._owed_more = True  # text was left to speak at the last look
         self._received = 0.0  # seconds of audio with sound in it
@@ -220,17 +224,26 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         self.part.audio_format.check(audio.frame)
         self._final_seen = audio.is_final
         self._held.append(audio)
-        is_silent = _is_silence(audio.frame)
         # silence is the right way to speak a text without words, such as "..." or a break
-        if is_silent and not self.committed and self._script.has_words:
+        if _is_silence(audio.frame) and self._script.has_words:
+            self._wait_for_sound(audio.frame.duration)
             return
+        self._silence = 0.0
         self._output()
-        if not is_silent:
-            self._received += audio.frame.duration
+        self._received += audio.frame.duration
+        self._take_held()
+        self._owed_more = self._owes_more()
+
+    def _wait_for_sound(self, seconds: float) -> None:
+        # a voice that pauses goes on; one that broke down may send nothing else any more
+        self._silence += seconds
+        if self.committed and self._silence <= _LONGEST_PAUSE_SEC:
+            self._output()
+
+    def _take_held(self) -> None:
         held, self._held = self._held, []
         for item in held:
             self._take(item)
-        self._owed_more = self._owes_more()
 
     def _take(self, audio: SynthesizedAudio) -> None:
         handover = self._handover
@@ -270,7 +283,12 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         return EndedEarlyError("the audio came without its final frame") if was_expected else None
 
     def _is_cut_short(self) -> bool:
-        rate = self._habits.rate
+        rate, handover = self._habits.rate, self._handover
+        untimed = handover.delivery.untimed_letters(self._script)
+        if untimed is not None:
+            # not every voice tells about its last words, but they need their time
+            room = handover.pushed - handover.delivery.last_end + _UNTIMED_SEC
+            return room < 0.0 or untimed > room * rate.letters_per_sec
         usual = rate.letters_per_sec if rate.is_known else None
         return self._script.is_cut_short(self._received, usual)
 
@@ -291,6 +309,7 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
 
     def _finish(self) -> None:
         """Hand over what is held: the text was spoken. Idempotent."""
+        self._take_held()
         self._handover.finish()
         self.delivered = self._handover.delivered
         if self._script.ended and self.committed:

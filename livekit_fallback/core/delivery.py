@@ -13,6 +13,10 @@ from .script import Script
 # Times of words and lengths of frames are rounded by different people.
 _SLACK_SEC = 0.02
 
+# Of a word's end nobody misses so much: seconds, and part of it.
+_CLIPPED_SEC = 0.05
+_CLIPPED = 0.1
+
 # A pause stands where a sentence is expected to end, give or take this part of its length.
 _EARLIEST = 0.6
 _LATEST = 1.6
@@ -68,6 +72,16 @@ class Delivery:
         ends = (t.end for t in reversed(self._timed) if t.end is not None)
         return next((end for end in ends if end <= seconds + _SLACK_SEC), 0.0)
 
+    def untimed_letters(self, script: Script) -> int | None:
+        """Return the letters of a text that a voice told nothing about.
+
+        ``None``: it does not tell when its words end.
+        """
+        if not self._ends_known:
+            return None
+        words = [token.word for token in script.tokens]
+        return sum(map(len, words[self._spoken_words(words, inf) :]))
+
     def spoken(
         self, script: Script, seconds: float, pauses: Sequence[Pause], letters_per_sec: float
     ) -> int:
@@ -87,7 +101,7 @@ class Delivery:
         return _by_pauses(script, seconds, pauses, letters_per_sec)
 
     def _spoken_words(self, words: list[str], seconds: float) -> int:
-        ended = [t.text for t in self._timed if (t.end or inf) <= seconds + _SLACK_SEC]
+        ended = [t.text for t in self._timed if _is_heard(t, seconds)]
         spoken = [token.word for text in ended for token in tokens_of(text)]
         return align(spoken, words)[1] if spoken else 0
 
@@ -97,6 +111,11 @@ class Delivery:
         count = align(complete, words)[1] if complete else 0
         elapsed = seconds - begun[-1].start if begun else seconds
         return count + _by_pace(words[count:], elapsed * letters_per_sec)
+
+
+def _is_heard(timed: TimedText, seconds: float) -> bool:
+    end = inf if timed.end is None else timed.end
+    return end - max(_CLIPPED_SEC, _CLIPPED * (end - timed.start)) <= seconds
 
 
 def _by_pauses(
