@@ -309,6 +309,18 @@ async def test_the_last_word_does_not_wait_for_the_stream_to_close(census: Censu
     assert await _with_times(chain) == [(0.1, "Done")]
 
 
+@pytest.mark.parametrize("how", BREAKS)
+async def test_an_answer_that_was_complete_when_it_broke_is_whole(how: Step, census: Census):
+    """After the usage nothing is owed: the last word is said, and nobody else is asked."""
+    script = [Say("Hello "), Say("there"), UsageOnly(), how]
+    chain = chain_of(census, script, GOOD, retry_on_chunk_sent="continue")
+
+    chunks, error = await listen(chain.adapter)
+
+    assert (text_of(chunks), error, chain.asked) == ("Hello there", None, "a")
+    assert chunks[-1].usage is not None
+
+
 async def test_extras_and_usage_come_with_the_text(census: Census):
     """What a chunk carries beside its text reaches the session, once, and the usage last."""
     script = [Metadata("first"), *pieces_of("Hello there.", 5), Metadata("last"), UsageOnly()]
@@ -321,6 +333,21 @@ async def test_extras_and_usage_come_with_the_text(census: Census):
     assert extras == [{"first": "x"}, {"last": "x"}]
     assert [chunk.usage is not None for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
     assert text_of(chunks) == "Oh Hello there."
+
+
+async def test_a_provider_that_counts_as_it_goes_gives_one_usage(census: Census):
+    """Its counts in the middle are no end: what is held is only let go too early, not lost."""
+    counting = [step for word in SENTENCE.split(" ") for step in (Say(word + " "), UsageOnly())]
+    chain = chain_of(
+        census, Model([*counting[:5], Fail(unavailable)]), Model([Say("Of course we "), *counting]),
+        retry_on_chunk_sent="continue",
+    )  # fmt: skip
+
+    chunks, error = await listen(chain.adapter)
+
+    assert error is None
+    assert text_of(chunks).split() == [*SENTENCE.split()[:3], *SENTENCE.split()]
+    assert [chunk.usage is not None for chunk in chunks].count(True) == 1
 
 
 async def test_usage_and_metrics_are_those_of_who_finished(census: Census):
