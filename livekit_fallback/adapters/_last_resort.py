@@ -45,7 +45,6 @@ class LastResort:
         self._deliver = deliver
         self._id = shortuuid("last_resort_")
         self._due = 0.0  # when the next piece is
-        self._is_open = True
         self._has_answered = False
 
     async def answer(
@@ -66,7 +65,6 @@ class LastResort:
             if not task.done():
                 logger.error("the last resort took too long")
         finally:
-            self._is_open = False
             dismiss(task, at_once=True, patience=_REMIND_SEC)
         return self._has_answered
 
@@ -77,8 +75,6 @@ class LastResort:
             async with aclosing(_pieces(self._source, context, error)) as pieces:
                 async for piece in pieces:
                     chunk = piece if isinstance(piece, ChatChunk) else self._chunk(piece)
-                    if not self._is_open:
-                        return
                     self._hand_over(chunk, has_begun)
         except Exception as problem:
             logger.error("the last resort failed", extra={"lk.pii.error": repr(problem)})

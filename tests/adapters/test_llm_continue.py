@@ -365,6 +365,29 @@ async def test_usage_and_metrics_are_those_of_who_finished(census: Census):
     assert [metrics.label for metrics in chain.events.of("metrics_collected")] == ["b"]
 
 
+async def test_what_gave_no_word_is_not_counted(census: Census):
+    """A provider that stalls inside its first word was asked in vain, as one that says nothing."""
+    chain = chain_of(census, [Say("Hel"), Hang()], GOOD, retry_on_chunk_sent="continue")
+
+    await listen(chain.adapter)
+    await asyncio.sleep(1)
+
+    assert [metrics.label for metrics in chain.events.of("metrics_collected")] == ["b"]
+
+
+async def test_text_comes_before_the_tool_call_that_follows_it(census: Census):
+    """A tool call ends the text, the last word of which is not held any longer."""
+    script = [Say("Let me look"), ToolCall("look"), Fail(unavailable)]
+    chain = chain_of(census, script, GOOD, retry_on_chunk_sent="continue")
+
+    chunks, error = await listen(chain.adapter)
+
+    assert error is not None
+    assert text_of(chunks) == "Let me look"
+    assert chunks[-1].delta is not None
+    assert [call.name for call in chunks[-1].delta.tool_calls] == ["look"]
+
+
 # --- how a continuation may end ----------------------------------------------------------------
 
 
