@@ -83,6 +83,7 @@ class ContinuedChat(ChatAttempt):
         self._echo = Echo(said, is_inside_word=answer.is_inside_word) if said.strip() else None
         self._handed = 0.0  # characters
         self._waiting: list[ChatChunk] = []  # what belongs to the text, until there is any
+        self._final: ChatChunk | None = None  # its usage
         self._last_id = ""
 
     @property
@@ -102,22 +103,29 @@ class ContinuedChat(ChatAttempt):
 
     def _hand_over(self, chunk: ChatChunk) -> None:
         delta = chunk.delta
-        self._last_id = chunk.id
-        if delta is None or not (delta.content or delta.tool_calls):
-            if chunk.usage is not None and self._usage.is_plausible:
-                self._finish()
-            self._pass_on(chunk)
+        if delta is None or delta.tool_calls or delta.extra or chunk.usage is not None:
+            self._hand_over_more(chunk)
+        elif delta.content:
+            self._say(self._new(delta.content), chunk.id)
+        self.delivered = self._handed  # not what is held
+
+    def _hand_over_more(self, chunk: ChatChunk) -> None:
+        """Hand over a chunk that is more than text."""
+        if chunk.usage is not None:
+            # the last thing that the session gets, as of any answer
+            self._final = ChatChunk(id=chunk.id, usage=chunk.usage)
+        delta = chunk.delta
+        if delta is None:
+            if self._usage.is_plausible and (self._echo is None or self._handed):
+                self._say(self._words.rest(), chunk.id)  # nothing follows, as far as is known
             return
         text = self._new(delta.content or "")
         if delta.tool_calls:
-            text += self._rest()
-        if delta.tool_calls or delta.extra or chunk.usage is not None:
-            self._note(text)
-            delta = delta.model_copy(update={"content": text or None})
-            self._pass_on(chunk.model_copy(update={"delta": delta}))
-        elif text:
-            self._say(text)
-        self.delivered = self._handed  # not what is held
+            text += self._rest()  # the text before a tool call is complete
+        self._say(text, chunk.id)
+        if delta.tool_calls or delta.extra:
+            delta = delta.model_copy(update={"content": None})
+            self._pass_on(ChatChunk(id=chunk.id, delta=delta))
 
     def _new(self, text: str) -> str:
         text = self._words.push(text)
@@ -127,46 +135,43 @@ class ContinuedChat(ChatAttempt):
         text = self._words.rest()
         return text if self._echo is None else self._echo.push(text) + self._echo.end()
 
-    def _say(self, text: str) -> None:
-        self._note(text)
-        delta = ChoiceDelta.model_construct(
-            role="assistant", content=text, tool_calls=[], extra=None
-        )
-        self._pass_on(ChatChunk.model_construct(id=self._last_id, delta=delta, usage=None))
-
-    def _note(self, text: str) -> None:
-        if text:
-            self._handed += len(text)
-            self._answer.add(text, self._words)
+    def _say(self, text: str, chunk_id: str) -> None:
+        if not text:
+            return
+        self._handed += len(text)
+        self._answer.add(text, self._words)
+        self._pass_on(ChatChunk(id=chunk_id, delta=ChoiceDelta(role="assistant", content=text)))
+        self._last_id = chunk_id
 
     def _pass_on(self, chunk: ChatChunk) -> None:
-        if not self.has_served:
+        if not (self._handed or self._tool_called):
             self._waiting.append(chunk)
             return
-        self._release()
+        if self._waiting:
+            self._release()
         self._send(chunk)
 
     def _release(self) -> None:
-        if self._waiting:
-            for chunk in self._waiting:
-                self._send(chunk)
-            self._waiting.clear()
+        for chunk in self._waiting:
+            self._send(chunk)
+        self._waiting.clear()
 
     def _finish(self) -> None:
         """Hand over what is held: the answer is complete. Idempotent."""
-        if text := self._rest():
-            self._say(text)
-            self.delivered = self._handed
+        self._say(self._rest(), self._last_id)
+        self.delivered = self._handed
+        self._release()
+        if self._final is not None:
+            self._send(self._final)
+            self._final = None
 
     def _judge_end(self) -> BaseException | None:
         problem = super()._judge_end()
         if problem is None:
             self._finish()
-            self._release()
         return problem
 
     def _decide(self, outcome: Outcome) -> None:
-        if outcome is SERVED and not self.is_decided and not self.is_probe:
+        if outcome is SERVED and not self.is_decided:
             self._finish()
-            self._release()
         super()._decide(outcome)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from livekit.agents.llm import ChatChunk, ChatContext, ChoiceDelta
@@ -44,7 +45,6 @@ class LastResort:
         self._deliver = deliver
         self._id = shortuuid("last_resort_")
         self._due = 0.0  # when the next piece is
-        self._is_open = True
         self._has_answered = False
 
     async def answer(
@@ -65,7 +65,6 @@ class LastResort:
             if not task.done():
                 logger.error("the last resort took too long")
         finally:
-            self._is_open = False
             dismiss(task, at_once=True, patience=_REMIND_SEC)
         return self._has_answered
 
@@ -73,17 +72,20 @@ class LastResort:
         self, context: ChatContext, error: AllProvidersFailedError, has_begun: bool
     ) -> None:
         try:
-            async for piece in _pieces(self._source, context, error):
-                chunk = piece if isinstance(piece, ChatChunk) else self._chunk(piece)
-                if not self._is_open:
-                    return
-                if has_begun and not self._has_answered and _is_useful(chunk):
-                    self._deliver(self._chunk(" "))
-                self._has_answered = self._has_answered or _is_useful(chunk)
-                self._deliver(chunk)
-                self._due = _clock.now() + _PATIENCE_SEC
+            async with aclosing(_pieces(self._source, context, error)) as pieces:
+                async for piece in pieces:
+                    chunk = piece if isinstance(piece, ChatChunk) else self._chunk(piece)
+                    self._hand_over(chunk, has_begun)
         except Exception as problem:
             logger.error("the last resort failed", extra={"lk.pii.error": repr(problem)})
+
+    def _hand_over(self, chunk: ChatChunk, has_begun: bool) -> None:
+        if _is_useful(chunk):
+            if has_begun and not self._has_answered:
+                self._deliver(self._chunk(" "))
+            self._has_answered = True
+        self._deliver(chunk)
+        self._due = _clock.now() + _PATIENCE_SEC
 
     def _chunk(self, text: str) -> ChatChunk:
         return ChatChunk(id=self._id, delta=ChoiceDelta(role="assistant", content=text))
@@ -93,7 +95,7 @@ async def _pieces(
     source: Source,
     context: ChatContext,
     error: AllProvidersFailedError,
-) -> AsyncIterator[str | ChatChunk]:
+) -> AsyncGenerator[str | ChatChunk, None]:
     given = source if isinstance(source, str) else source(context, error)
     if inspect.isawaitable(given):
         given = await given

@@ -31,15 +31,20 @@ _OPENING = frozenset("([{\u00ab\u201c\u2018\u00bf\u00a1")
 _IDEOGRAPH = re.compile(f"[{IDEOGRAPHS}]")
 _SPACELESS = re.compile(f"[{IDEOGRAPHS}{UNSPACED}]")
 
-_NUMBERS = frozenset(
-    re.findall(
-        r"[a-z]+|[^\sa-z]",
-        "zero oh one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy "
-        "eighty ninety hundred thousand double triple "
-        "\u3007\u96f6\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341",
-    )
+# English, German, Spanish, French, Italian, Portuguese, Dutch, Chinese and Japanese
+_NUMBER_WORDS = (
+    "zero oh one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty "
+    "ninety hundred thousand double triple "
+    "null eins zwei zwo drei vier f\u00fcnf sechs sieben acht neun zehn "
+    "cero uno dos tres cuatro cinco seis siete ocho nueve diez "
+    "z\u00e9ro un une deux trois quatre cinq six sept huit neuf dix "
+    "due tre quattro cinque sei sette otto nove dieci "
+    "um dois duas tr\u00eas quatro sete oito dez meia "
+    "nul een \u00e9\u00e9n twee drie vijf zes zeven negen tien"
 )
+_NUMBER_SIGNS = "\u3007\u96f6\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341"
+_NUMBERS = frozenset([*_NUMBER_WORDS.split(), *_NUMBER_SIGNS])
 
 # What makes an echo certain: a word that is no number, two ideographs, five letters of a script
 # without spaces. From three words on it is one even where its punctuation is another.

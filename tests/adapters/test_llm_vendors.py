@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from livekit.agents import NOT_GIVEN, llm
 
-from tests.support.fakes import Fail, Say, UsageOnly
+from tests.support.fakes import Fail, Metadata, Say, UsageOnly
 from tests.support.llm_chain import Model, chain_of, unavailable
 
 if TYPE_CHECKING:
@@ -123,3 +123,65 @@ async def test_what_a_provider_does_to_its_context_is_not_seen_by_others(census:
     asked = await _asked(chain)
 
     assert [item.text_content for item in asked["b"]["chat_ctx"].items] == ["Hi"]
+
+
+class _Hosted(Model):
+    """A model of the vendor whose host is asked."""
+
+    host = ""
+
+    @property
+    def provider(self) -> str:
+        return self.host
+
+
+EXTRAS = {"google": {"signature": "s"}, "openai": {"phase": "x"}, "livekit": {}, "own": 1}
+
+
+@pytest.mark.parametrize(
+    ("host", "kept"),
+    [
+        ("api.openai.com", {"openai", "livekit", "own"}),
+        ("my.openai.azure.com", {"openai", "livekit", "own"}),
+        ("generativelanguage.googleapis.com", {"google", "livekit", "own"}),
+        ("Gemini", {"google", "livekit", "own"}),
+        ("api.cerebras.ai", {"livekit", "own"}),
+        ("gateway.example", set(EXTRAS)),
+        ("livekit", set(EXTRAS)),
+    ],
+)
+async def test_extras_of_a_conversation_that_began_elsewhere(
+    host: str, kept: set[str], census: Census
+):
+    """Nobody here has sent them, so that names have to decide whose they are."""
+    model = _Hosted(GOOD)
+    model.host = host
+    chain = chain_of(census, model)
+    context = llm.ChatContext.empty()
+    context.add_message(role="assistant", content="Hello.", extra=dict(EXTRAS))
+    call = llm.FunctionCall(call_id="c", name="look", arguments="{}", extra=dict(EXTRAS))
+    output = llm.FunctionCallOutput(call_id="c", output="", is_error=False)
+    context.items.extend([call, output])
+
+    async with chain.adapter.chat(chat_ctx=context) as stream:
+        await stream.collect()
+
+    message, called, _ = chain.call("a").kwargs["chat_ctx"].items
+    assert set(message.extra) == set(called.extra) == kept
+    assert set(call.extra) == set(EXTRAS)
+
+
+async def test_what_a_vendor_sends_is_its_own_whatever_its_name(census: Census):
+    """A host may speak for another vendor: what it has sent, it understands."""
+    model = _Hosted([Metadata("google", "s"), *GOOD], GOOD)
+    model.host = "proxy.openai.example"
+    chain = chain_of(census, model)
+    await chain.answer()
+    context = llm.ChatContext.empty()
+    context.add_message(role="assistant", content="Hello.", extra=dict(EXTRAS))
+
+    async with chain.adapter.chat(chat_ctx=context) as stream:
+        await stream.collect()
+
+    (message,) = chain.call("a", 1).kwargs["chat_ctx"].items
+    assert set(message.extra) == {"google", "openai", "livekit", "own"}

@@ -73,6 +73,8 @@ def test_each_word_is_heard_once(continuation: str):
         ("Well, I", "I think", "Well, I think"),
         # numbers and letters may be meant twice, and one too many is better than one too few
         ("It is five", "five one", "It is five five one"),
+        ("Es ist f\u00fcnf", "f\u00fcnf eins", "Es ist f\u00fcnf f\u00fcnf eins"),
+        ("\u0664", "\u0664 \u0665", "\u0664 \u0664 \u0665"),
         ("It is 5 5", "5 5 1", "It is 5 5 5 5 1"),
         ("That is A B", "B C", "That is A B B C"),
         ("Call 030", "Call 030 1234", "Call 030 1234"),

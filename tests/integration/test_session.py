@@ -35,6 +35,8 @@ EARS = "sphinx"
 ANSWERS = [turn.answer for turn in TURNS]
 OFFER = "Good news. We have a table for 4 tomorrow at 19:00. Shall I book it for you?"
 
+VOICED = ("tts", "finished")
+
 # One deadline for a whole busy process: session, detectors, recogniser and providers.
 ATTEMPT = 1.0
 
@@ -106,6 +108,27 @@ async def test_a_call_goes_on_while_its_providers_fail(providers: LocalProviders
         assert call.recoverable == [True, True, True]
         assert {event.source for event in call.errors} == {agency.stt, agency.llm, agency.tts}
         assert call.closed == []
+
+
+async def test_a_sentence_goes_on_while_its_model_dies(
+    providers: LocalProviders, plugins: Plugins, agency: Agency
+):
+    """One message in the history, and the voice was given each of its words once."""
+    llms = [
+        Provider(plugins.openai_llm(), name="openai"),
+        Provider(plugins.cerebras_llm(), name="cerebras"),
+    ]
+    providers.set_fault("drop", vendor="openai", service="llm", after=4)
+    async with (
+        contextlib.aclosing(FallbackLLM(llms, retry_on_chunk_sent="continue")) as llm,
+        calling_agent(agency.stt, llm, agency.tts) as call,
+    ):
+        await call.turn(1)
+
+        assert call.history == [("user", LINES[0]), ("assistant", ANSWERS[0])]
+        assert call.recoverable == [True]
+        spoken = [e["text"] for e in providers.log if (e["service"], e["event"]) == VOICED]
+        assert " ".join(" ".join(spoken).split()) == ANSWERS[0]
 
 
 async def test_a_caller_may_interrupt_a_failover(providers: LocalProviders, agency: Agency):
