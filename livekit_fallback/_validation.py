@@ -48,7 +48,9 @@ _RANGES = {
     "voice_stickiness": "'reply' or 'call'",
     "stateful": "True or False",
     "on_partial": "'continue', 'stop' or 'restart_sentence'",
-    "last_resort": "a text that is not blank, a callable, or None",
+    "last_resort": "a text that is not blank, or None; for language models also a callable, for "
+    "voices also audio frames, or the path of a WAV file",
+    "holding_phrase": "a text that is not blank, audio frames, the path of a WAV file, or None",
     "retry_on_chunk_sent": "True, False, or 'continue'",
 }
 

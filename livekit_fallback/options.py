@@ -8,10 +8,12 @@ keywords, and pydantic validates against them. All durations are in seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from os import PathLike
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import ConfigDict, StringConstraints, with_config
+from livekit.rtc import AudioFrame
+from pydantic import ConfigDict, InstanceOf, StringConstraints, with_config
 from typing_extensions import TypedDict
 
 from .errors import AttemptReport
@@ -28,6 +30,7 @@ Positive = Annotated[int, Ge(1)]
 Seconds = Annotated[float, Ge(0)]
 Text = Annotated[str, StringConstraints(pattern=r"\S")]
 Shares = Annotated[Sequence[Annotated[float, Gt(0), Le(1)]], MinLen(1)]
+Frames = Annotated[Sequence[InstanceOf[AudioFrame]], MinLen(1)]
 Probe = Literal["ping", "replay", "live"] | Callable[[Any], Any] | None
 
 _NO_OTHERS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -214,10 +217,20 @@ class TTSOptions(AdapterOptions, total=False):
             next voice goes on with the first word that was not spoken. ``"restart_sentence"``:
             it begins with the sentence that was cut. ``"stop"``: the request ends with the
             voice's error.
+        last_resort: What the caller hears when every voice has failed: a WAV file of 16 bit PCM
+            (a path, or a text that ends with ``.wav``), audio frames, or a text, which a voice
+            speaks once, in advance. The request then ends well: ``exhausted`` is emitted, and
+            the ``error`` is recoverable. ``None``: the error is raised.
+        holding_phrase: What the caller hears, once, when half of ``total_timeout`` has passed
+            since the stream was opened and nobody has spoken: likewise. It has no transcript and
+            is not in the chat history, the reply follows it, and it can be interrupted.
+            ``None``: silence.
     """
 
     max_retry_per_tts: Count
     on_partial: Literal["continue", "stop", "restart_sentence"]
+    last_resort: Text | PathLike[str] | Frames | None
+    holding_phrase: Text | PathLike[str] | Frames | None
     voice_stickiness: Literal["reply", "call"]
 
 
@@ -312,6 +325,9 @@ TTS_DEFAULTS: TTSOptions = {
     "max_retry_per_tts": 0,
     # a change of voice in mid-sentence is heard, and understood; half an answer is not
     "on_partial": "continue",
+    # what to say, and in which language, is the application's to know
+    "last_resort": None,
+    "holding_phrase": None,
     # the same voice for a whole call is worth more to some than the better one: theirs to say
     "voice_stickiness": "reply",
 }

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
@@ -15,17 +17,46 @@ from livekit.agents.utils import shortuuid
 from opentelemetry import trace
 
 from ..core.script import Script
+from ..errors import AllProvidersFailedError
 from ._assignment import Assignment
 from ._base import patient_options
+from ._canned import Canned
 from ._chain import Chain
 from ._livekit import end_span, note_served
 from ._outbox import OutboxStream
 from ._probe import MakeProbe
 from ._reply import Reply, Speech
-from ._request import Request
+from ._request import MakeAttempt, Request
 from ._voice import VoiceAttempt
 
-MakeProbeOf = Callable[[Script], MakeProbe]
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What an adapter's streams have in common.
+
+    Args:
+        chain: The adapter's voices.
+        speech: How they speak.
+        probe: Makes the probe that repeats the beginning of a text, for streams.
+        probe_whole: Likewise, for complete texts.
+        last_resort: Played when no voice speaks.
+        holding_phrase: Played once, when none has spoken yet.
+        hold_after: Seconds until then.
+    """
+
+    chain: Chain[TTS]
+    speech: Speech
+    probe: Callable[[Script], MakeProbe]
+    probe_whole: Callable[[Script], MakeProbe]
+    last_resort: Canned | None = None
+    holding_phrase: Canned | None = None
+    hold_after: float = 0.0
+
+    def prepare(self) -> None:
+        """Have phrases spoken that are texts."""
+        for phrase in (self.last_resort, self.holding_phrase):
+            if phrase is not None:
+                phrase.prepare(self.chain)
 
 
 class _SpokenStream(OutboxStream[SynthesizedAudio]):
@@ -35,6 +66,8 @@ class _SpokenStream(OutboxStream[SynthesizedAudio]):
     _tts_attempt_span_name: ClassVar[str | None] = None
     _tts_request_span: trace.Span | None
     _started_time: float
+    _spoken: Spoken
+    _reply: Reply
 
     @cached_property
     def _segment_id(self) -> str:
@@ -50,6 +83,34 @@ class _SpokenStream(OutboxStream[SynthesizedAudio]):
             )
         )
 
+    async def _speak(self, make_attempt: MakeAttempt) -> None:
+        request = Request(self._spoken.chain, make_attempt)
+        attempt = await request.run_or(self._last_resort if self._spoken.last_resort else None)
+        if attempt is not None:
+            note_served(self._tts_request_span, attempt.member)
+            self._spoken.prepare()
+
+    @contextlib.contextmanager
+    def _covered_wait(self) -> Iterator[None]:
+        """Play the holding phrase, should nobody speak in time."""
+        phrase = self._spoken.holding_phrase
+        if phrase is None:
+            yield
+            return
+        timer = asyncio.get_running_loop().call_later(self._spoken.hold_after, self._hold, phrase)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _hold(self, phrase: Canned) -> None:
+        if not self._reply.playout.seconds:
+            phrase.play(self._reply.playout.deliver)
+
+    async def _last_resort(self, error: AllProvidersFailedError, has_begun: bool) -> bool:
+        phrase = self._spoken.last_resort
+        return phrase is not None and phrase.play(self._reply.playout.deliver)
+
     def _end_span(self) -> None:
         end_span(self._tts_request_span)
         self._tts_request_span = None
@@ -63,14 +124,11 @@ class FallbackChunkedStream(_SpokenStream, ChunkedStream):
         tts: TTS,
         text: str,
         conn_options: APIConnectOptions,
-        chain: Chain[TTS],
-        speech: Speech,
-        probe: MakeProbeOf,
+        spoken: Spoken,
     ) -> None:
         super().__init__(tts=tts, input_text=text, conn_options=conn_options)
-        self._chain = chain
-        self._probe = probe
-        self._reply = Reply(speech, Script.of(text), self._hand_over)
+        self._spoken = spoken
+        self._reply = Reply(spoken.speech, Script.of(text), self._hand_over)
         self._read_from_outbox(self._synthesize_task)
 
     async def _main_task(self) -> None:
@@ -78,9 +136,9 @@ class FallbackChunkedStream(_SpokenStream, ChunkedStream):
         script = self._reply.script
         if script.is_blank:
             return
-        self._chain.remember(self._probe(script))
-        attempt = await Request(self._chain, partial(synthesize_with, self._reply)).run()
-        note_served(self._tts_request_span, attempt.member)
+        self._spoken.chain.remember(self._spoken.probe_whole(script))
+        with self._covered_wait():
+            await self._speak(partial(synthesize_with, self._reply))
 
 
 class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
@@ -93,15 +151,12 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
         self,
         tts: TTS,
         conn_options: APIConnectOptions,
-        chain: Chain[TTS],
-        speech: Speech,
-        probe: MakeProbeOf,
+        spoken: Spoken,
     ) -> None:
         super().__init__(tts=tts, conn_options=conn_options)
-        self._chain = chain
-        self._probe = probe
+        self._spoken = spoken
         self._script = Script()  # all of the text
-        self._reply = Reply(speech, self._script, self._hand_over)
+        self._reply = Reply(spoken.speech, self._script, self._hand_over)
         # done with the first words, or when there will never be any
         self._first_text = asyncio.get_running_loop().create_future()
         self._flushed = False
@@ -156,15 +211,17 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
 
     async def _main_task(self) -> None:
         self._tts_request_span = trace.get_current_span()
-        await self._chain.tasks.wait_for(self._first_text)
-        if self._script.is_blank:
-            return
-        self._chain.remember(self._probe(self._script))
-        try:
-            attempt = await Request(self._chain, self._make_attempt).run()
-        finally:
-            self._speaking.clear()
-        note_served(self._tts_request_span, attempt.member)
+        # the session opens the stream when the turn begins, so a language model that is late
+        # is covered, too
+        with self._covered_wait():
+            await self._spoken.chain.tasks.wait_for(self._first_text)
+            if self._script.is_blank:
+                return
+            self._spoken.chain.remember(self._spoken.probe(self._script))
+            try:
+                await self._speak(self._make_attempt)
+            finally:
+                self._speaking.clear()
 
     def _make_attempt(self, given: Assignment) -> VoiceAttempt:
         attempt = self._reply.attempt(given, open_voice, prime=self._begin)

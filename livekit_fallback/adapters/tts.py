@@ -24,13 +24,16 @@ from ..core.script import Script
 from ..events import EventName
 from ..options import TTS_DEFAULTS, TTSOptions
 from ..provider import Provider, member_of, named_providers
+from . import _clock
 from ._assignment import Assignment
 from ._base import ChainedAdapter
+from ._canned import Canned
 from ._chain import Chain
 from ._reply import Reply, Speech
 from ._spoken import (
     FallbackChunkedStream,
     FallbackSynthesizeStream,
+    Spoken,
     open_voice,
     recite,
     synthesize_with,
@@ -95,6 +98,28 @@ class FallbackTTS(ChainedAdapter[TTS], TTS[Literal["tts_availability_changed"] |
         if opts["voice_stickiness"] == "call":
             opts = {**opts, "sticky": True}
         self._adopt(Chain(self, "tts", members, opts, self._ping))
+        self._spoken = self._equipped(opts)
+
+    def _equipped(self, opts: TTSOptions) -> Spoken:
+        budget, audio_format = opts["total_timeout"], self._speech.audio_format
+        phrases = {
+            name: Canned(name, source, audio_format)
+            for name in ("last_resort", "holding_phrase")
+            if (source := opts[name]) is not None
+        }
+        if "holding_phrase" in phrases and budget is None:
+            raise ValueError(
+                "total_timeout=None: must be a number of seconds where there is a holding_phrase, "
+                "which is spoken when half of it is used up"
+            )
+        return Spoken(
+            self._chain,
+            self._speech,
+            probe=partial(partial, self._probe_stream),
+            probe_whole=partial(partial, self._probe_synthesize),
+            hold_after=0.0 if budget is None else budget / 2,
+            **phrases,
+        )
 
     @property
     def markup(self) -> TTS.Markup:
@@ -123,8 +148,7 @@ class FallbackTTS(ChainedAdapter[TTS], TTS[Literal["tts_availability_changed"] |
             RuntimeError: The adapter has been closed.
         """
         self._chain.check_open()
-        probe = partial(partial, self._probe_synthesize)
-        return FallbackChunkedStream(self, text, conn_options, self._chain, self._speech, probe)
+        return FallbackChunkedStream(self, text, conn_options, self._spoken)
 
     def stream(
         self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
@@ -137,12 +161,17 @@ class FallbackTTS(ChainedAdapter[TTS], TTS[Literal["tts_availability_changed"] |
             RuntimeError: The adapter has been closed.
         """
         self._chain.check_open()
-        probe = partial(partial, self._probe_stream)
-        return FallbackSynthesizeStream(self, conn_options, self._chain, self._speech, probe)
+        return FallbackSynthesizeStream(self, conn_options, self._spoken)
 
     def prewarm(self) -> None:
-        """Prewarm the primary, and the backups that ``warm_backups`` says. Nobody twice."""
+        """Prewarm the primary, and the backups that ``warm_backups`` says. Nobody twice.
+
+        Within a running event loop it also has phrases spoken that are texts
+        (``last_resort``, ``holding_phrase``); else the first reply does.
+        """
         self._chain.prewarm()
+        if _clock.is_running():
+            self._spoken.prepare()
 
     def _ping(self, given: Assignment) -> VoiceAttempt | None:
         return self._probe(Script.of(_PING), given)
