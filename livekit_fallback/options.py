@@ -219,11 +219,13 @@ class TTSOptions(AdapterOptions, total=False):
             voice's error.
         last_resort: What the caller hears when every voice has failed: a WAV file of 16 bit PCM
             (a path, or a text that ends with ``.wav``), audio frames, or a text, which a voice
-            speaks once, in advance. The request then ends well: ``exhausted`` is emitted, and
-            the ``error`` is recoverable. ``None``: the error is raised.
+            speaks once, in advance. The ``error`` is then recoverable, so that the session goes
+            on; it is raised all the same behind the audio, so that the session takes the reply
+            for cut short and not for heard. ``None``: silence.
         holding_phrase: What the caller hears, once, when half of ``total_timeout`` has passed
             since the stream was opened and nobody has spoken: likewise. It has no transcript and
-            is not in the chat history, the reply follows it, and it can be interrupted.
+            is not in the chat history, the reply follows it, and it can be interrupted. Sessions
+            open the stream with the first text, so it does not cover a late language model.
             ``None``: silence.
     """
 

@@ -68,6 +68,7 @@ class _SpokenStream(OutboxStream[SynthesizedAudio]):
     _started_time: float
     _spoken: Spoken
     _reply: Reply
+    _exhaustion: AllProvidersFailedError | None = None
 
     @cached_property
     def _segment_id(self) -> str:
@@ -86,9 +87,12 @@ class _SpokenStream(OutboxStream[SynthesizedAudio]):
     async def _speak(self, make_attempt: MakeAttempt) -> None:
         request = Request(self._spoken.chain, make_attempt)
         attempt = await request.run_or(self._last_resort if self._spoken.last_resort else None)
-        if attempt is not None:
-            note_served(self._tts_request_span, attempt.member)
-            self._spoken.prepare()
+        if attempt is None:
+            # heard, the phrase is not the reply: the session is to know that this was cut short
+            assert self._exhaustion is not None
+            raise self._exhaustion
+        note_served(self._tts_request_span, attempt.member)
+        self._spoken.prepare()
 
     @contextlib.contextmanager
     def _covered_wait(self) -> Iterator[None]:
@@ -108,6 +112,7 @@ class _SpokenStream(OutboxStream[SynthesizedAudio]):
             phrase.play(self._reply.playout.deliver)
 
     async def _last_resort(self, error: AllProvidersFailedError, has_begun: bool) -> bool:
+        self._exhaustion = error
         phrase = self._spoken.last_resort
         return phrase is not None and phrase.play(self._reply.playout.deliver)
 
@@ -211,8 +216,6 @@ class FallbackSynthesizeStream(_SpokenStream, SynthesizeStream):
 
     async def _main_task(self) -> None:
         self._tts_request_span = trace.get_current_span()
-        # the session opens the stream when the turn begins, so a language model that is late
-        # is covered, too
         with self._covered_wait():
             await self._spoken.chain.tasks.wait_for(self._first_text)
             if self._script.is_blank:

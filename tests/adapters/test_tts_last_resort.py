@@ -18,6 +18,8 @@ from tests.support.fakes import Audio, Fail, Hang, ScriptedTTS, Wait, say, secon
 from tests.support.virtual_time import turns
 
 if TYPE_CHECKING:
+    from livekit import rtc
+
     from tests.support.census import Census
     from tests.support.script import Script
 
@@ -39,6 +41,21 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
+async def _listen(stream: Any, text: str = "") -> tuple[list[rtc.AudioFrame], Exception | None]:
+    """What was heard, and what the session was told in the end."""
+    heard: list[rtc.AudioFrame] = []
+    async with stream:
+        if text:
+            stream.push_text(text)
+            stream.end_input()
+        try:
+            async for audio in stream:
+                heard.append(audio.frame)  # noqa: PERF401 - an error may follow
+        except AllProvidersFailedError as error:
+            return heard, error
+    return heard, None
+
+
 # --- last resort --------------------------------------------------------------------------------
 
 
@@ -48,12 +65,12 @@ async def test_it_is_played_when_every_voice_has_failed(how: str, recording: Pat
     source: Any = {"path": recording, "text": str(recording), "frames": frames(1.5)}[how]
     chain = voices(census, DOWN, DOWN, last_resort=source, total_timeout=1.0)
 
-    heard = await say(chain.adapter, TEXT)
+    heard, error = await _listen(chain.adapter.stream(), TEXT)
 
+    assert isinstance(error, AllProvidersFailedError)  # the session is to know
     assert seconds_of(heard) == pytest.approx(1.5, abs=0.02)
     assert {frame.sample_rate for frame in heard} == {RATE}
-    (exhausted,) = chain.events.of("exhausted")
-    assert isinstance(exhausted.error, AllProvidersFailedError)
+    assert [event.error for event in chain.events.of("exhausted")] == [error]
     assert all(chain.recoverable)  # the session counts only the others against the call
 
 
@@ -61,8 +78,7 @@ async def test_synthesize_has_it_too(recording: Path, census: Census):
     """Both ways to ask for speech end well."""
     chain = voices(census, DOWN, last_resort=recording, total_timeout=1.0)
 
-    async with chain.adapter.synthesize(TEXT) as stream:
-        heard = [audio.frame async for audio in stream]
+    heard, _ = await _listen(chain.adapter.synthesize(TEXT))
 
     assert seconds_of(heard) == pytest.approx(1.5, abs=0.02)
 
@@ -74,7 +90,8 @@ async def test_a_reply_that_broke_off_ends_with_it(recording: Path, census: Cens
         census, broken, DOWN, last_resort=recording, total_timeout=1.0, on_partial="continue"
     )
 
-    heard = await say(chain.adapter, "This is a long sentence of more than one second. And more.")
+    text = "This is a long sentence of more than one second. And more."
+    heard, _ = await _listen(chain.adapter.stream(), text)
 
     assert seconds_of(heard) == pytest.approx(2.5, abs=0.05)
     assert len(chain.events.of("output_lost")) == 1
@@ -92,11 +109,11 @@ async def test_a_text_is_spoken_once_in_advance(census: Census):
     voice = ScriptedTTS([Audio(0.4)], PHRASE, DOWN, DOWN)
     chain = voices(census, voice, last_resort="Sorry.", total_timeout=1.0, probe=None)
 
-    heard = [seconds_of(await say(chain.adapter, TEXT)) for _ in range(2)]
+    reply = await say(chain.adapter, TEXT)
     await turns(50)
-    heard = [heard[0], seconds_of(await say(chain.adapter, TEXT))]
+    heard, _ = await _listen(chain.adapter.stream(), TEXT)
 
-    assert heard == pytest.approx([0.4, 0.7], abs=0.02)
+    assert [seconds_of(reply), seconds_of(heard)] == pytest.approx([0.4, 0.7], abs=0.02)
     assert [call.text for call in voice.calls].count("Sorry.") == 1
 
 
@@ -108,7 +125,8 @@ async def test_prewarming_prepares_a_text(census: Census):
     chain.adapter.prewarm()
     await turns(50)
 
-    assert seconds_of(await say(chain.adapter, TEXT)) == pytest.approx(0.7, abs=0.02)
+    heard, _ = await _listen(chain.adapter.stream(), TEXT)
+    assert seconds_of(heard) == pytest.approx(0.7, abs=0.02)
 
 
 async def test_a_text_that_nobody_could_speak_changes_nothing(census: Census):
@@ -127,11 +145,13 @@ async def test_what_sessions_write_into_frames_is_not_kept(recording: Path, cens
     """Each call gets frames of its own."""
     chain = voices(census, DOWN, last_resort=recording, total_timeout=0.5)
 
-    first = await say(chain.adapter, TEXT)
+    first, _ = await _listen(chain.adapter.stream(), TEXT)
     for frame in first:
         frame.userdata["spoilt"] = True
+    second, _ = await _listen(chain.adapter.stream(), TEXT)
 
-    assert all("spoilt" not in frame.userdata for frame in await say(chain.adapter, TEXT))
+    assert first
+    assert all("spoilt" not in frame.userdata for frame in second)
 
 
 # --- holding phrase -----------------------------------------------------------------------------
@@ -174,8 +194,8 @@ async def test_it_is_played_when_half_the_budget_is_used_up(census: Census):
     assert times[-1] == pytest.approx(3.0, abs=0.05)
 
 
-async def test_it_also_covers_a_language_model_that_is_late(census: Census):
-    """The session opens the stream when the turn begins."""
+async def test_the_wait_begins_when_the_stream_is_opened(census: Census):
+    """Whoever opens it before there is text has the wait for the text covered, too."""
     chain = voices(census, [Audio(0.4)], holding_phrase=frames(0.5), total_timeout=4.0)
 
     times = await _timed(chain.adapter, TEXT, text_after=5.0)

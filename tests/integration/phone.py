@@ -63,6 +63,7 @@ class Earpiece(io.AudioOutput):
         self._began_at = 0.0
         self._seconds = 0.0  # of the reply that is being played
         self._end: asyncio.TimerHandle | None = None
+        self.played: list[float] = []  # seconds of each reply, to its end or its interruption
 
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
         await super().capture_frame(frame)
@@ -87,6 +88,7 @@ class Earpiece(io.AudioOutput):
             self._end.cancel()
         played = (asyncio.get_running_loop().time() - self._began_at) * PLAYBACK_SPEED
         position, self._seconds, self._end = min(played, self._seconds), 0.0, None
+        self.played.append(position)
         self.on_playback_finished(playback_position=position, interrupted=interrupted)
 
 
@@ -104,9 +106,14 @@ class Call:
         self.errors: list[Any] = []
         self.closed: list[Any] = []
         session.input.audio = self.microphone
-        session.output.audio = Earpiece()
+        self.earpiece = session.output.audio = Earpiece()
         session.on("error", self.errors.append)
         session.on("close", self.closed.append)
+
+    @property
+    def played(self) -> list[float]:
+        """How many seconds of each reply were played."""
+        return self.earpiece.played
 
     @property
     def history(self) -> list[tuple[str, str]]:
