@@ -82,22 +82,19 @@ class Echo:
         self._marks = ""  # of quotation and emphasis, which stand before the first word
         self._open: int | None = None  # where a repetition ends that may be one: what follows?
         self._end: int | None = None  # where the longest ends that is certain
-        self._is_new = False  # from here on all is
-        self._is_joined = False
+        self._is_joined = False  # something new was let go, and so is all that follows
 
     def push(self, text: str) -> str:
         """Take the next piece, of whole words; return what can be handed over of it."""
         if self._is_joined:
             return text
         self._held += text
-        if not self._is_new:
-            for word, start, end in _words(self._held, self._read):
-                self._read = end
-                self._compare(word, start, end)
-                if not self._alive:
-                    self._is_new = True
-                    break
-        return self._let_go() if self._is_new else ""
+        for word, start, end in _words(self._held, self._read):
+            self._read = end
+            self._compare(word, start, end)
+            if not self._alive:
+                return self._let_go()
+        return ""
 
     def end(self) -> str:
         """Return what is left to be handed over, now that the continuation has ended."""

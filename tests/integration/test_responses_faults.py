@@ -53,14 +53,18 @@ AFTER_COMMIT: dict[str, tuple[list[Step], str, str]] = {
 each_mode = pytest.mark.parametrize("mode", ["websocket", "http"])
 
 
+def responses_llm(base_url: str, mode: str) -> openai.responses.LLM:
+    """The plugin, on either wire."""
+    if mode == "websocket":
+        return openai.responses.LLM(base_url=base_url + "/responses", api_key=KEY)
+    return openai.responses.LLM(base_url=base_url, api_key=KEY, use_websocket=False)
+
+
 @contextlib.asynccontextmanager
 async def chain(
     plugins: Plugins, base_url: str, mode: str, **options: Any
 ) -> AsyncIterator[FallbackLLM]:
-    if mode == "websocket":
-        primary = openai.responses.LLM(base_url=base_url + "/responses", api_key=KEY)
-    else:
-        primary = openai.responses.LLM(base_url=base_url, api_key=KEY, use_websocket=False)
+    primary = responses_llm(base_url, mode)
     llms = [
         Provider(primary, name="responses"),
         Provider(plugins.cerebras_llm(), name="cerebras"),
@@ -148,6 +152,29 @@ async def test_another_wire_goes_on_with_what_broke_off(
     assert answer == Answer(ANSWER)
     assert failovers(events) == [("responses", "cerebras", reason)]
     assert events.of("output_lost") == []
+
+
+@each_mode
+async def test_the_responses_api_goes_on_with_what_another_wire_broke_off(
+    providers: LocalProviders, plugins: Plugins, mode: str
+):
+    """From chat completions to the responses API, which repeats a word."""
+    rest = [text(f"{word} ") for word in ANSWER.split()[2:]]
+    providers.set_fault("drop", vendor="openai", service="llm", after=3)
+
+    async with (
+        responses_server(CREATED, *rest, COMPLETED) as server,
+        http_context.open(),
+        contextlib.aclosing(responses_llm(server.url, mode)) as responses,
+        contextlib.aclosing(
+            FallbackLLM(
+                [plugins.openai_llm(), responses], retry_on_chunk_sent="continue", **DEADLINES
+            )
+        ) as llm,
+    ):
+        answer = await ask(llm)
+
+    assert (answer.text.rstrip(), answer.error) == (ANSWER, None)
 
 
 @each_mode
