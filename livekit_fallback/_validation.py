@@ -13,6 +13,8 @@ from .options import LLMOptions, ProviderOptions, STTOptions, TTSOptions
 
 _Options = TypeVar("_Options", LLMOptions, STTOptions, TTSOptions, ProviderOptions)
 
+_PHRASE = "a text that is not blank, audio frames, the path of a WAV file, or None"
+
 _RANGES = {
     "attempt_timeout": "a number of seconds greater than 0, 'auto', or None for no limit",
     "attempt_timeout_floor": "a number of seconds greater than 0",
@@ -48,11 +50,13 @@ _RANGES = {
     "voice_stickiness": "'reply' or 'call'",
     "stateful": "True or False",
     "on_partial": "'continue', 'stop' or 'restart_sentence'",
-    "last_resort": "a text that is not blank, or None; for language models also a callable, for "
-    "voices also audio frames, or the path of a WAV file",
-    "holding_phrase": "a text that is not blank, audio frames, the path of a WAV file, or None",
+    "last_resort": "a text that is not blank, a callable, or None",
+    "holding_phrase": _PHRASE,
     "retry_on_chunk_sent": "True, False, or 'continue'",
 }
+
+#: where an option of the same name takes something else
+_OTHER_RANGES = {(TTSOptions, "last_resort"): _PHRASE}
 
 
 def validated(definition: type[_Options], given: Mapping[str, Any]) -> _Options:
@@ -99,4 +103,5 @@ def _explain(error: ValidationError, definition: type[Any], given: Mapping[str, 
     if name not in _RANGES or first["type"] == "extra_forbidden":
         known = ", ".join(sorted(definition.__annotations__))
         return f"unknown option {name}={first['input']!r}: allowed are {known}"
-    return f"{name}={given[name]!r}: must be {_RANGES[name]}"
+    allowed = _OTHER_RANGES.get((definition, name), _RANGES[name])
+    return f"{name}={given[name]!r}: must be {allowed}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from livekit_fallback.options import (
     STTOptions,
     TTSOptions,
 )
+from tests.support.audio import frames
 from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS
 
 if TYPE_CHECKING:
@@ -94,6 +96,14 @@ RANGES: dict[str, tuple[list[Any], list[Any]]] = {
         ["Sorry.", callable, None],
         ["", " \n", b"Sorry.", True, 1, []],
     ),
+    "a text that is not blank, audio frames, the path of a WAV file, or None": (
+        ["Sorry.", Path("sorry.wav"), frames(0.1), tuple(frames(0.1)), None],
+        ["", " \n", b"Sorry.", True, 1, [], ["x"], callable],
+    ),
+    "'continue', 'stop' or 'restart_sentence'": (
+        ["continue", "stop", "restart_sentence"],
+        ["Continue", "", True, None, 1],
+    ),
 }
 
 (
@@ -118,6 +128,8 @@ RANGES: dict[str, tuple[list[Any], list[Any]]] = {
     SWITCH,
     CONTINUATION,
     LAST_WORDS,
+    PHRASE,
+    PARTIAL,
 ) = RANGES
 OPTIONS = {
     "attempt_timeout": DEADLINE,
@@ -154,6 +166,9 @@ OPTIONS = {
     "stateful": SWITCH,
     "retry_on_chunk_sent": CONTINUATION,
     "last_resort": LAST_WORDS,
+    "holding_phrase": PHRASE,
+    "on_partial": PARTIAL,
+    "silence_timeout": TIMEOUT,
 }
 EVERYWHERE = [
     (definition, name) for definition in DEFINITIONS for name in definition.__annotations__
@@ -174,6 +189,11 @@ ADAPTER_DEFAULTS: dict[str, Any] = {
 each_adapter = pytest.mark.parametrize("component", ADAPTERS)
 
 
+def range_of(definition: type[Any], name: str) -> str:
+    """What is allowed, in words."""
+    return PHRASE if (definition, name) == (TTSOptions, "last_resort") else OPTIONS[name]
+
+
 def new_adapter(component: str, **keywords: Any) -> Any:
     """An adapter over two fakes."""
     adapter, fake = ADAPTERS[component]
@@ -191,7 +211,7 @@ def test_no_option_is_left_untested():
 @each_option
 def test_value_in_range_is_taken_as_it_is(definition, name):
     """What is allowed is kept, whole numbers of seconds included."""
-    allowed, _ = RANGES[OPTIONS[name]]
+    allowed, _ = RANGES[range_of(definition, name)]
 
     assert [validated(definition, {name: value})[name] for value in allowed] == allowed
 
@@ -199,10 +219,11 @@ def test_value_in_range_is_taken_as_it_is(definition, name):
 @each_option
 def test_wrong_value_names_the_option_the_value_and_what_is_allowed(definition, name):
     """The error can be acted upon without looking anything up."""
-    for value in RANGES[OPTIONS[name]][1]:
+    allowed = range_of(definition, name)
+    for value in RANGES[allowed][1]:
         with pytest.raises(ValueError, match=rf"^{name}=") as caught:
             validated(definition, {name: value})
-        assert str(caught.value) == f"{name}={value!r}: must be {OPTIONS[name]}"
+        assert str(caught.value) == f"{name}={value!r}: must be {allowed}"
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)

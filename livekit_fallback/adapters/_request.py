@@ -60,7 +60,7 @@ class Request:
         self._broke_off: AttemptReport | None = None  # the last of them
         # the attempt that failed, while the next is not yet asked
         self._moving_from: tuple[int, AttemptReport] | None = None
-        self._verdicts = Verdicts(chain)
+        self.verdicts = Verdicts(chain)
         self._may_hedge = may_hedge and chain.is_hedging
 
     @property
@@ -123,7 +123,7 @@ class Request:
                     return attempt
             raise AdapterClosedError(self._chain.component)
         finally:
-            self._verdicts.close()
+            self.verdicts.close()
 
     async def _try(self, step: Try) -> Attempt[Any] | None:
         if step.permit.is_probe:
@@ -224,10 +224,6 @@ class Request:
         self._walk.restart()
         self._reports.clear()
 
-    def forgive_silence(self) -> None:
-        """Hold it against nobody that nothing was heard: there was nothing to hear."""
-        self._verdicts.forgive_silence()
-
     def give_back(self, attempt: Attempt[Any]) -> None:
         """Go on without the place of a probe: another request may be the test meanwhile."""
         self._chain.release(attempt.permit)
@@ -257,8 +253,8 @@ class Request:
 
     def served(self, attempt: Attempt[Any]) -> None:
         """Take note of the first useful output of an attempt, before it is handed over."""
-        self._verdicts.make_good()
-        self._verdicts.settle()
+        self.verdicts.make_good()
+        self.verdicts.settle()
         self._chain.served(attempt, self)
         if self._also_served is not None:
             self._also_served(attempt)
@@ -290,7 +286,7 @@ class Request:
         self._reports.append(report)
         is_final = not self._chain.should_fail_over(report)
         if is_final:
-            self._verdicts.make_good()
+            self.verdicts.make_good()
             blamed = replace(report, kind=FailureKind.REQUEST)
             self._chain.record(attempt.permit, as_requests_fault(outcome), blamed)
             self._end_with(attempt, report)
@@ -303,7 +299,7 @@ class Request:
             broke_off=not attempt.may_be_asked_again,
         )
         is_retried = attempt.may_move_on and self._walk.asks_again and not others_run
-        self._verdicts.record(Failed(attempt.permit, outcome, report), is_retried=is_retried)
+        self.verdicts.record(Failed(attempt.permit, outcome, report), is_retried=is_retried)
         if failure.timed_out:
             # after it has failed: one silence is not to be told as two reasons
             self._chain.timing.cut_off(attempt, self)
@@ -338,7 +334,7 @@ class Request:
             self._chain.failed_over(self.id, failed, old, step.provider, attempt=len(self._reports))
 
     async def _exhausted(self, last_resort: LastResort | None) -> None:
-        self._verdicts.blame_request()
+        self.verdicts.blame_request()
         events, broke_off = self._chain.events, self._broke_off
         error = AllProvidersFailedError(
             self._chain.component, tuple(self._reports), duration=_clock.now() - self._began

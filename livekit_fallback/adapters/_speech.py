@@ -259,7 +259,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             return
         # nobody makes anything of it, so it was no speech
         self._silent.clear()
-        request.forgive_silence()
+        request.verdicts.forgive_silence()
         if self._endpointing is not None:
             self._endpointing.forgive()
         self._close_utterance()
