@@ -38,7 +38,7 @@ def align(first: Sequence[str], second: Sequence[str]) -> tuple[int, int]:
         How many words of each are the same speech; of one of them it is all.
     """
     costs = [float(j) for j in range(len(second) + 1)]  # of changing first[:i] into second[:j]
-    best = (costs[-1], len(second), 0, len(second))
+    best = (costs[-1], len(second), -len(second), 0)
     for i, word in enumerate(first, start=1):
         before, costs[0] = costs[0], float(i)
         for j, other in enumerate(second, start=1):
@@ -46,10 +46,10 @@ def align(first: Sequence[str], second: Sequence[str]) -> tuple[int, int]:
             before = costs[j]
             costs[j] = min(change, before + 1, costs[j - 1] + 1)
         # all of the second is the beginning of the first
-        best = min(best, (costs[-1], abs(i - len(second)), i, len(second)))
+        best = min(best, (costs[-1], abs(i - len(second)), -len(second), i))
     for j, cost in enumerate(costs):  # all of the first is the beginning of the second
-        best = min(best, (cost, abs(len(first) - j), len(first), j))
-    return best[2:]
+        best = min(best, (cost, abs(len(first) - j), -j, len(first)))
+    return best[3], -best[2]
 
 
 def _unlike(word: str, other: str) -> float:

@@ -331,3 +331,94 @@ def test_text_is_surely_spoken_once_a_slow_voice_has_had_time_for_it():
 
     assert not script.is_surely_spoken(4.5)
     assert script.is_surely_spoken(5.5)
+
+
+# --- what is left of a text ----------------------------------------------------------------------
+
+REPLY = "Hello there. How are you today? Fine!"
+
+
+@pytest.mark.parametrize(
+    ("words", "rest"),
+    [
+        (0, REPLY),
+        (1, "there. How are you today? Fine!"),
+        (2, "How are you today? Fine!"),
+        (5, "today? Fine!"),
+        (6, "Fine!"),
+        (7, ""),
+    ],
+)
+def test_the_rest_begins_with_the_next_word(words: int, rest: str):
+    """Marks belong to the word before them."""
+    left = Script.of(REPLY).after(words)
+
+    assert left.text == rest
+    assert left.ended
+
+
+def test_the_rest_of_a_growing_text_goes_on_growing():
+    """Flushes stand where they stood, and one that came before the rest is no longer needed."""
+    script = Script()
+    script.push("One two ")
+    script.flush()
+    script.push("three four")
+    script.flush()
+
+    early, late = script.after(1), script.after(2)
+
+    assert early.pieces == ["two ", None, "three four", None]
+    assert late.pieces == ["three four", None]
+    assert not early.ended
+
+
+def test_markup_is_kept_and_is_no_word():
+    """What stands between two words is spoken with the second."""
+    script = Script.of("One <break time='1s'/> two [laughs] three.")
+
+    assert [token.word for token in script.tokens] == ["one", "two", "three"]
+    assert script.after(1).text == "<break time='1s'/> two [laughs] three."
+    assert script.letters == 11
+
+
+@pytest.mark.parametrize(
+    ("text", "lengths"),
+    [
+        ("", []),
+        ("One two", [2]),
+        (REPLY, [2, 4, 1]),
+        ("One... two! \n three", [1, 1, 1]),
+        ("你好。再见！", [2, 2]),
+        ("Version 1.2 is out.", [4]),
+        ("... !", []),
+    ],
+)
+def test_sentences_are_counted_in_words(text: str, lengths: list[int]):
+    """Where one ends a voice pauses."""
+    assert Script.of(text).sentence_lengths() == lengths
+
+
+def test_each_word_stands_in_a_sentence():
+    """A cut sentence can be begun again."""
+    assert [Script.of(REPLY).sentence_of(word) for word in range(8)] == [0, 0, 2, 2, 2, 2, 6, 7]
+
+
+@given(words=st.integers(0, 7))
+def test_first_words_and_rest_are_the_text(words: int):
+    """Nothing is left out between two voices, and nothing is in both."""
+    script = Script.of(REPLY)
+
+    rest = [token.word for token in script.after(words).tokens]
+
+    assert [token.word for token in script.tokens][words:] == rest
+
+
+def test_speech_at_twice_the_usual_pace_is_cut_short():
+    """Where the voice is known; others are given the pace of the fastest."""
+    script = Script.of("a" * 100)
+
+    assert not script.is_cut_short(4.0, usual=13.0)
+    assert script.is_cut_short(3.8, usual=13.0)
+    assert not script.is_cut_short(3.8)
+    assert not script.is_cut_short(3.8, usual=39.0)
+    assert script.is_cut_short(2.4, usual=39.0)
