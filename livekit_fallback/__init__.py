@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from livekit.agents import Plugin
 
+from .adapters.energy_vad import EnergyVAD
 from .adapters.llm import FallbackLLM
 from .adapters.stt import FallbackSTT
 from .adapters.tts import FallbackTTS
@@ -39,6 +40,7 @@ __all__ = [
     "AdapterClosedError",
     "AllProvidersFailedError",
     "AttemptReport",
+    "EnergyVAD",
     "ExhaustedEvent",
     "FailoverEvent",
     "FailureKind",
