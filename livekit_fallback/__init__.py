@@ -12,6 +12,7 @@ from .adapters.energy_vad import EnergyVAD
 from .adapters.llm import FallbackLLM
 from .adapters.stt import FallbackSTT
 from .adapters.tts import FallbackTTS
+from .adapters.vad import FallbackVAD
 from .core.outcome import FailureKind
 from .errors import AdapterClosedError, AllProvidersFailedError, AttemptReport
 from .events import (
@@ -26,6 +27,7 @@ from .events import (
     RecoveryEvent,
     STTAvailabilityChangedEvent,
     TTSAvailabilityChangedEvent,
+    VADAvailabilityChangedEvent,
     default_observers,
 )
 from .fallback_adapter import FallbackAdapter
@@ -48,6 +50,7 @@ __all__ = [
     "FallbackLLM",
     "FallbackSTT",
     "FallbackTTS",
+    "FallbackVAD",
     "FlappingEvent",
     "HealthChangedEvent",
     "HedgedEvent",
@@ -60,6 +63,7 @@ __all__ = [
     "ServiceHealth",
     "TTSAvailabilityChangedEvent",
     "TurnBudget",
+    "VADAvailabilityChangedEvent",
     "__version__",
 ]
 
