@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from .options import LLMOptions, ProviderOptions, STTOptions, TTSOptions, VADOptions
+from .options import LLMOptions, ProviderOptions, STTOptions, TTSOptions
+from .vad_options import VADOptions
 
 _Options = TypeVar("_Options", LLMOptions, STTOptions, TTSOptions, VADOptions, ProviderOptions)
 

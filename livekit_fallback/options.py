@@ -29,10 +29,10 @@ Seconds = Annotated[float, Ge(0)]
 Shares = Annotated[Sequence[Annotated[float, Gt(0), Le(1)]], MinLen(1)]
 Probe = Literal["ping", "replay", "live"] | Callable[[Any], Any] | None
 
-_NO_OTHERS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+NO_OTHERS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
-@with_config(_NO_OTHERS)
+@with_config(NO_OTHERS)
 class ProviderOptions(TypedDict, total=False):
     """What can be set for one provider, through :class:`~livekit_fallback.Provider`.
 
@@ -64,7 +64,7 @@ class ProviderOptions(TypedDict, total=False):
     stateful: bool
 
 
-@with_config(_NO_OTHERS)
+@with_config(NO_OTHERS)
 class AdapterOptions(TypedDict, total=False):
     """What every adapter takes.
 
@@ -156,7 +156,7 @@ class AdapterOptions(TypedDict, total=False):
     warm_backups: Literal["next", "all"] | None
 
 
-@with_config(_NO_OTHERS)
+@with_config(NO_OTHERS)
 class LLMOptions(AdapterOptions, total=False):
     """Keywords of :class:`~livekit_fallback.FallbackLLM`.
 
@@ -171,7 +171,7 @@ class LLMOptions(AdapterOptions, total=False):
     retry_on_chunk_sent: bool
 
 
-@with_config(_NO_OTHERS)
+@with_config(NO_OTHERS)
 class STTOptions(AdapterOptions, total=False):
     """Keywords of :class:`~livekit_fallback.FallbackSTT`.
 
@@ -185,7 +185,7 @@ class STTOptions(AdapterOptions, total=False):
     replay_buffer_sec: Seconds
 
 
-@with_config(_NO_OTHERS)
+@with_config(NO_OTHERS)
 class TTSOptions(AdapterOptions, total=False):
     """Keywords of :class:`~livekit_fallback.FallbackTTS`.
 
@@ -200,56 +200,7 @@ class TTSOptions(AdapterOptions, total=False):
     voice_stickiness: Literal["reply", "call"]
 
 
-@with_config(_NO_OTHERS)
-class VADOptions(TypedDict, total=False):
-    """Keywords of :class:`~livekit_fallback.FallbackVAD`.
-
-    Args:
-        attempt_timeout: How long a detector may owe its first INFERENCE_DONE, from the first
-            window of audio on. ``None``: for ever, and then it is not watched for falling
-            behind either.
-        stall_timeout: How late a window of audio may be judged. One that is judged later, or
-            never, means that the detector stands still or has fallen behind. Audio that comes
-            faster than people speak is expected as if it came at their pace. ``None``: as above.
-        total_timeout: Seconds in which a detector must have been found that works. After
-            that an ``exhausted`` event says that there is none, an open segment is closed, and
-            the search begins again. ``None``: it never ends.
-        retry_interval: See :class:`AdapterOptions`.
-        temporary_disable_sec: See :class:`AdapterOptions`.
-        max_disable_sec: See :class:`AdapterOptions`.
-        permanent_disable_after_attempts: See :class:`AdapterOptions`.
-        probe: See :class:`AdapterOptions`. ``"replay"``: the newest half second of audio, which
-            has to be judged to its end within ``attempt_timeout``. ``"ping"``: the same with
-            silence.
-        health_check_interval: See :class:`AdapterOptions`.
-        probation_successes: How many seconds a detector has to hear well after its probe, before
-            its failures are forgotten.
-        sticky: See :class:`AdapterOptions`. Without it, a better detector that is back takes
-            over after a second in which nobody spoke.
-        min_dwell_sec: See :class:`AdapterOptions`.
-        flapping_limit: See :class:`AdapterOptions`.
-        max_retry_per_vad: ``max_retry`` of every detector.
-        replay_buffer_sec: How much of the newest audio the next detector is given again.
-    """
-
-    attempt_timeout: Timeout
-    stall_timeout: Timeout
-    total_timeout: Timeout
-    retry_interval: Seconds
-    temporary_disable_sec: Seconds
-    max_disable_sec: Seconds
-    permanent_disable_after_attempts: Positive | None
-    probe: Probe
-    health_check_interval: Timeout
-    probation_successes: Positive
-    sticky: bool
-    min_dwell_sec: Seconds
-    flapping_limit: Positive | None
-    max_retry_per_vad: Count
-    replay_buffer_sec: Seconds
-
-
-_COMMON_DEFAULTS = AdapterOptions(
+COMMON_DEFAULTS = AdapterOptions(
     # half a second is heard as hesitation; the second wait is already a pause
     retry_interval=0.5,
     # most blips are over after a few seconds, and a probe costs the caller nothing
@@ -289,7 +240,7 @@ _COMMON_DEFAULTS = AdapterOptions(
 )
 
 LLM_DEFAULTS: LLMOptions = {
-    **_COMMON_DEFAULTS,
+    **COMMON_DEFAULTS,
     # voice models answer in 0.3-0.7 s (p95); past 2.5 s callers start to say "hello?". Models that
     # think first, or write long tool calls, need more
     "attempt_timeout": 2.5,
@@ -308,7 +259,7 @@ LLM_DEFAULTS: LLMOptions = {
 }
 
 STT_DEFAULTS: STTOptions = {
-    **_COMMON_DEFAULTS,
+    **COMMON_DEFAULTS,
     # a handshake takes 0.1-0.6 s and a batch recognition of one utterance 0.2-2 s
     "attempt_timeout": 3.0,
     # long utterances take longer than short ones
@@ -323,7 +274,7 @@ STT_DEFAULTS: STTOptions = {
 }
 
 TTS_DEFAULTS: TTSOptions = {
-    **_COMMON_DEFAULTS,
+    **COMMON_DEFAULTS,
     # voices start in 0.1-0.6 s, and the caller has waited for the language model already
     "attempt_timeout": 2.0,
     "attempt_timeout_floor": 0.6,
@@ -336,34 +287,3 @@ TTS_DEFAULTS: TTSOptions = {
     # the same voice for a whole call is worth more to some than the better one: theirs to say
     "voice_stickiness": "reply",
 }
-
-VAD_DEFAULTS: VADOptions = {
-    # with a window (32 ms) and a frame (10 to 20 ms) before it, noticed within 300 ms of audio
-    "attempt_timeout": 0.24,
-    "stall_timeout": 0.24,
-    # a caller who is taken to be speaking for longer is left without an answer
-    "total_timeout": 2.0,
-    # detectors are local: another try costs nothing but processor time
-    "retry_interval": 0.2,
-    "temporary_disable_sec": 5.0,
-    "max_disable_sec": 300.0,
-    "permanent_disable_after_attempts": None,
-    "probe": "replay",
-    "health_check_interval": None,
-    # contention for the processor comes and goes within a second
-    "probation_successes": 3,
-    "sticky": False,
-    "min_dwell_sec": 0.0,
-    "flapping_limit": 6,
-    # a second detector is at hand
-    "max_retry_per_vad": 0,
-    # more than any detector waits before it believes in speech or in its end
-    "replay_buffer_sec": 1.0,
-}
-
-VAD_UNUSED: AdapterOptions = {
-    **_COMMON_DEFAULTS,
-    "attempt_timeout_floor": 0.24,
-    "attempt_timeout_ceiling": 0.24,
-}
-"""What the other adapters let users choose, and detectors leave no choice about."""

@@ -10,8 +10,8 @@ from livekit.agents.vad import VAD, VADCapabilities, VADStream
 from typing_extensions import Unpack
 
 from .._validation import resolved
-from ..options import VAD_DEFAULTS, VAD_UNUSED, VADOptions
 from ..provider import Provider, member_of, named_providers
+from ..vad_options import VAD_DEFAULTS, VAD_UNUSED, VADOptions
 from ._activity import FallbackVADStream
 from ._base import ChainedAdapter
 from ._chain import Chain
@@ -30,7 +30,7 @@ class FallbackVAD(ChainedAdapter[VAD], VAD):
             :class:`~livekit_fallback.Provider` entries with a name and own limits. Put an
             :class:`~livekit_fallback.EnergyVAD` last, and there is always one that works.
         options: The keywords below as a mapping; keywords win.
-        **keywords: See :class:`~livekit_fallback.options.VADOptions`.
+        **keywords: See :class:`~livekit_fallback.vad_options.VADOptions`.
 
     Raises:
         ValueError: The list or an option is wrong; the text says what is allowed.

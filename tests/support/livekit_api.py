@@ -7,19 +7,26 @@ import ast
 import inspect
 import textwrap
 
-from livekit.agents import llm, stt, tts
+from livekit.agents import llm, stt, tts, vad
 
-from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS
-from livekit_fallback.adapters import _speech as our_speech, llm as our_llm, tts as our_tts
+from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS, FallbackVAD
+from livekit_fallback.adapters import (
+    _activity as our_activity,
+    _speech as our_speech,
+    llm as our_llm,
+    tts as our_tts,
+)
 
 BASES: dict[type, type] = {
     llm.LLM: FallbackLLM,
     stt.STT: FallbackSTT,
     tts.TTS: FallbackTTS,
+    vad.VAD: FallbackVAD,
     llm.LLMStream: our_llm.FallbackLLMStream,
     stt.RecognizeStream: our_speech.FallbackRecognizeStream,
     tts.ChunkedStream: our_tts.FallbackChunkedStream,
     tts.SynthesizeStream: our_tts.FallbackSynthesizeStream,
+    vad.VADStream: our_activity.FallbackVADStream,
 }
 """LiveKit's classes and ours that stand in for them."""
 
