@@ -48,6 +48,7 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
         self._rate: float | None = None  # that the session's sample indices are counted in
         self._counted = 0.0  # position up to which audio heard was counted as served
         self._attempt: DetectAttempt | None = None
+        self._is_lost = False  # what comes: nobody could be found to hear it
         self._request: Request | None = None
         self._read_from_outbox(self._task)
 
@@ -55,6 +56,11 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
     def input_ended(self) -> bool:
         """Whether the session has said that no more audio comes."""
         return self._input_ch.closed
+
+    @property
+    def _is_given(self) -> bool:
+        """Whether a detector is given the audio as it comes."""
+        return self._attempt is not None and self._attempt.stream is not None
 
     def push_frame(self, frame: rtc.AudioFrame) -> None:
         """Hand over the next frame; see :meth:`livekit.agents.vad.VADStream.push_frame`."""
@@ -64,10 +70,11 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
             self._input_rate = frame.sample_rate
             self._kept.clear()  # detectors take one rate
         self._kept.push(frame)
-        self._kept.trim()
         self._pushed += frame.duration
         if self._attempt is not None:
             self._attempt.push_frame(frame, self._pushed)
+        if self._is_given or self._is_lost:
+            self._kept.trim()
 
     def flush(self) -> None:
         """End the segment without an END_OF_SPEECH: what follows begins a new one."""
@@ -105,6 +112,8 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
             await self._request.run()
         except AllProvidersFailedError:
             self._attempt = None
+            self._is_lost = True
+            self._kept.trim()
             self._close_segment()
             return self.input_ended
         return True
@@ -127,6 +136,8 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
                 stream.push_frame(frame)
                 position += frame.duration
                 attempt.was_given(frame, position)
+        self._is_lost = False
+        self._kept.trim()
         if self.input_ended:
             stream.end_input()
 
