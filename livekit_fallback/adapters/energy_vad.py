@@ -107,19 +107,24 @@ class _EnergyStream(VADStream):
             if isinstance(item, rtc.AudioFrame):
                 self._take(item)
             elif self._line is not None:
-                self._line.reset()
+                self._skip(self._line.reset(), self._line.rate)
 
     def _take(self, frame: rtc.AudioFrame) -> None:
         if self._line is None or self._line.rate != frame.sample_rate:
+            if self._line is not None:
+                self._skip(self._line.reset(), self._line.rate)
             self._line = _Line(frame.sample_rate, self._settings)
         began = _clock.now()
         for window in self._line.windows(_mono(frame)):
             heard = self._line.hear(window)
-            self._samples += len(window)
-            self._seconds += len(window) / frame.sample_rate
+            self._skip(len(window), frame.sample_rate)
             now = _clock.now()
             self._tell(heard, window, self._line, now - began)
             began = now
+
+    def _skip(self, samples: int, rate: int) -> None:
+        self._samples += samples
+        self._seconds += samples / rate
 
     def _tell(self, heard: Heard, window: Samples, line: _Line, duration: float) -> None:
         self._emit(
@@ -202,12 +207,14 @@ class _Line:
         self._before.clear()
         self._before.extend(segment[len(segment) - self._prefix :] if self._prefix else [])
 
-    def reset(self) -> None:
-        """Begin a new segment with the next sample."""
+    def reset(self) -> int:
+        """Begin a new segment with the next sample; return how many were not judged before it."""
+        dropped = len(self._rest)
         self._gate.reset()
         self._rest = self._rest[:0]
         self._before.clear()
         self._segment = None
+        return dropped
 
     def frame_of(self, windows: list[Samples]) -> rtc.AudioFrame:
         """Return windows as one frame."""

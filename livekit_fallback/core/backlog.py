@@ -6,6 +6,10 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
+# How much faster than people speak a detector has to be where audio waits for it. Who is no faster
+# than that would never catch up; those in use are ten times as fast and more.
+_CATCH_UP = 2.0
+
 _SLACK_SEC = 1e-6  # of floating point
 
 
@@ -14,15 +18,15 @@ class _Piece(NamedTuple):
     """Position of its last sample, in seconds."""
 
     expected_at: float
-    """When a detector that is as fast as people speak has judged it."""
+    """When a detector that is fast enough to catch up has judged it."""
 
 
 class Backlog:
     """What a detector owes.
 
     Audio may come faster than people speak: when a detector is told what has been said so far,
-    or after the event loop was blocked. So each piece is expected when a detector that is exactly
-    as fast as people speak is through with it and all before it.
+    or after the event loop was blocked. So each piece is expected when a detector that is twice as
+    fast as people speak is through with it and all before it.
 
     Positions are seconds of audio, times are monotonic seconds.
 
@@ -62,7 +66,7 @@ class Backlog:
             return
         expected_at = now
         if self._pieces:
-            expected_at = max(now, self._pieces[-1].expected_at + seconds)
+            expected_at = max(now, self._pieces[-1].expected_at + seconds / _CATCH_UP)
         self._pieces.append(_Piece(end, expected_at))
 
     def judged(self, position: float) -> None:

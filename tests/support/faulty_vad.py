@@ -116,6 +116,7 @@ class FaultyVADStream(vad.VADStream):
     def __init__(self, detector: FaultyVAD, fault: Fault | None) -> None:
         self.detector = detector
         self.closed = False
+        self.is_deaf = False
         self.given: list[rtc.AudioFrame] = []
         self._fault = fault
         self._pushed = 0.0
@@ -173,7 +174,7 @@ class FaultyVADStream(vad.VADStream):
 
     def _take(self, window: rtc.AudioFrame) -> None:
         self._heard += window.duration
-        loud = is_loud(window)
+        loud = is_loud(window) and not self.is_deaf
         self._silence = 0.0 if loud else self._silence + window.duration
         self._loud = self._loud + window.duration if loud else 0.0
         starts = loud and not self._speaking
