@@ -183,7 +183,6 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
     def _count(self, attempt: DetectAttempt, position: float) -> None:
         """Take note that a detector has heard for a while, and look whether to go on with it."""
         self._counted = position
-        attempt.renew_grace()
         if self._request is not None:
             self._request.renew(attempt)
         self._chain.remember(partial(probe_with, self._kept.tail(_PROBE_SEC)))

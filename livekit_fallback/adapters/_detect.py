@@ -14,7 +14,6 @@ from ..core.backlog import Backlog
 from ..errors import EndedEarlyError, StallError
 from ._assignment import Assignment
 from ._attempt import Attempt
-from ._watch import Watch
 
 _PING_RATE = 16_000
 _PING_SEC = 0.5
@@ -113,12 +112,6 @@ class DetectAttempt(Attempt[VADEvent]):
         self.unfinished = True
         self._succeed()
 
-    def renew_grace(self) -> None:
-        """Let the next time that the event loop is blocked be forgiven like the first."""
-        self._watch.stop()
-        self._watch = Watch(self._due, self._expire)
-        self._watch.look()
-
     def _open(self) -> aclosing[VADStream]:
         detector: VAD = self.member.instance
         return aclosing(detector.stream())
@@ -156,6 +149,8 @@ class DetectAttempt(Attempt[VADEvent]):
         position = self._position(event)
         if event.type is VADEventType.INFERENCE_DONE:
             self._backlog.judged(position)
+            if not self._backlog.is_owed:
+                self._watch.renew_grace()
         self._output()
         if self._listener is not None:
             self._listener.hear(self, event, position)

@@ -51,6 +51,10 @@ class Watch:
             self._timer.cancel()
             self._timer = None
 
+    def renew_grace(self) -> None:
+        """Nothing is owed any more: the next debt has a grace of its own."""
+        self._graced = False
+
     def _fire(self) -> None:
         timer, self._timer = self._timer, None
         due = self._due()

@@ -204,7 +204,7 @@ async def test_a_blocked_loop_trips_nobody(census: Census):
     """Again and again: what was judged meanwhile has only not been read."""
     line = Line(census, FaultyVAD(pace=0.2), FaultyVAD())
     loop = asyncio.get_running_loop()
-    for at in (0.505, 1.705, 2.905):
+    for at in (0.502, 1.704, 2.906):  # each a little after a window was given
         loop.call_later(at, block, 0.9)
 
     heard = await line.call(CALL)
@@ -280,6 +280,20 @@ async def test_speech_that_only_the_next_detector_hears_is_told(census: Census):
     assert end.frames[0].duration == pytest.approx(2.2, abs=0.1)
 
 
+async def test_speech_that_the_next_detector_did_not_hear_is_ended(census: Census):
+    """It is given too little to hear that anybody spoke."""
+    line = Line(census, FaultyVAD(Crash(3.1)), FaultyVAD(), replay_buffer_sec=0.0)
+
+    heard = await line.call(CALL)
+
+    _, ended = one_segment(heard)
+    assert ended == pytest.approx(3.1 + 0.55, abs=0.05)
+    (end,) = heard.of(END)
+    assert end.speech_duration == pytest.approx(2.0, abs=0.05)
+    assert end.silence_duration == pytest.approx(ended - 3.0, abs=0.05)
+    assert not end.speaking
+
+
 async def test_a_pause_between_two_segments_is_kept(census: Census):
     """Over a failure in it."""
     call = [*quiet(0.5), *voice(1.0), *quiet(0.6), *voice(1.0), *quiet(0.5)]
@@ -309,9 +323,16 @@ async def test_an_open_segment_is_ended_when_nobody_is_left(census: Census):
 
 async def test_the_call_is_heard_to_its_end_after_an_outage_of_all(census: Census):
     """Nobody has to restart anything."""
-    line = Line(census, FaultyVAD(Crash(1.0), *[NoStream()] * 8), retry_interval=0.1)
+    detector = FaultyVAD(Crash(1.0), *[NoStream()] * 12)
+    line = Line(census, detector, retry_interval=0.1, probe=None)
 
     heard = await line.call([*quiet(12.0), *voice(1.0), *quiet(1.0)])
+
+    assert [r.name for r in line.emitted.records].count("exhausted") >= 1
+    back_at = heard.of(DONE)[50].timestamp
+    assert 3.0 < back_at < 12.0
+    # what came meanwhile is not all told late
+    assert detector.streams[1].seconds <= 14.0 - back_at + 1.1
 
     assert one_segment(heard) == (pytest.approx(12.02, abs=0.1), pytest.approx(13.2, abs=0.1))
 
@@ -340,9 +361,22 @@ async def test_a_flush_begins_a_new_segment(census: Census):
     await line.adapter.aclose()
 
     assert heard.marks == "(()"
-    assert len(line.failovers) == 1
+    assert [reason for _, reason in line.failovers] == ["exception"]
     told = [round(event.timestamp, 3) for event in heard.of(DONE)]
     assert told == [round(0.02 * (i + 1), 3) for i in range(275)]
+
+
+async def test_what_was_flushed_is_not_heard_again(census: Census):
+    """The session has dealt with it already."""
+    backup = FaultyVAD()
+    line = Line(census, FaultyVAD(Crash(0.6)), backup)
+    stream = line.adapter.stream()
+    await speak(stream, [*quiet(0.1), *voice(0.4)], then=stream.flush)
+    await speak(stream, quiet(1.6))
+    await stream.aclose()
+    await line.adapter.aclose()
+
+    assert backup.streams[0].seconds == pytest.approx(1.6, abs=0.02)
 
 
 async def test_nothing_is_left_behind_when_the_session_hangs_up(census: Census):
