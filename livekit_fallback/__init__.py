@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Failover for LiveKit Agents: STT, LLM and TTS that keep a call fluent while providers fail.
+"""Failover for LiveKit Agents: STT, LLM, TTS and VAD that keep a call fluent while providers fail.
 
 Importing this package registers it as a LiveKit plugin and has no other effect.
 """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from functools import partial
 
@@ -25,6 +26,11 @@ _SERVED_SEC = 1.0
 
 _PROBE_SEC = 0.5
 
+# More audio than this lies before a detector only if it came faster than people speak.
+_USUAL_BACKLOG_SEC = 0.5
+
+_SLACK_SEC = 1e-6  # of floating point
+
 # Between two searches for a detector. The first waits are worth more than the cost of asking.
 _FIRST_WAIT_SEC = 0.5
 _MAX_WAIT_SEC = 5.0
@@ -41,9 +47,12 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
         super().__init__(vad)
         self._chain = chain
         self._kept = ReplayBuffer(replay_buffer_sec)
+        self._usual_backlog = max(replay_buffer_sec, _USUAL_BACKLOG_SEC)
         self._activity = Activity()
         self._segment = Segment()
         self._pushed = 0.0  # position after the newest frame
+        self._flushes: deque[float] = deque()  # positions that no window beyond was told of
+        self._flushed_at = 0.0  # position of the newest other one
         self._input_rate = 0
         self._rate: float | None = None  # that the session's sample indices are counted in
         self._counted = 0.0  # position up to which audio heard was counted as served
@@ -57,11 +66,6 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
         """Whether the session has said that no more audio comes."""
         return self._input_ch.closed
 
-    @property
-    def _is_given(self) -> bool:
-        """Whether a detector is given the audio as it comes."""
-        return self._attempt is not None and self._attempt.stream is not None
-
     def push_frame(self, frame: rtc.AudioFrame) -> None:
         """Hand over the next frame; see :meth:`livekit.agents.vad.VADStream.push_frame`."""
         self._check_input_not_ended()
@@ -73,16 +77,13 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
         self._pushed += frame.duration
         if self._attempt is not None:
             self._attempt.push_frame(frame, self._pushed)
-        if self._is_given or self._is_lost:
-            self._kept.trim()
+        self._trim()
 
     def flush(self) -> None:
         """End the segment without an END_OF_SPEECH: what follows begins a new one."""
         self._check_input_not_ended()
         self._check_not_closed()
-        self._kept.clear()
-        self._activity.close()
-        self._segment.clear()
+        self._flushes.append(self._pushed)
         if self._attempt is not None:
             self._attempt.flush(self._pushed)
 
@@ -127,24 +128,40 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
         attempt = self._attempt
         assert attempt is not None
         position = self._pushed - self._kept.seconds
-        self._activity.detector_changed(position, self._pushed)
+        begins_at = max(position, self._flushed_at)
+        self._activity.detector_changed(begins_at, self._pushed)
         self._segment.is_joined = self._activity.is_open
         self._counted = max(self._counted, self._activity.reported)
-        attempt.begin_at(position)
-        for frame in self._kept.content:
-            if frame is not None:
+        attempt.begin_at(begins_at)
+        flushes = deque(self._flushes)
+        for frame in filter(None, self._kept.content):
+            if position > begins_at - _SLACK_SEC:
+                _flush_at(position, flushes, attempt, stream)
                 stream.push_frame(frame)
-                position += frame.duration
-                attempt.was_given(frame, position)
+                attempt.was_given(frame, position + frame.duration)
+            position += frame.duration
+        _flush_at(position, flushes, attempt, stream)
         self._is_lost = False
-        self._kept.trim()
         if self.input_ended:
             stream.end_input()
+
+    def _trim(self) -> None:
+        """Drop old audio, but none that a detector is going to judge and has not."""
+        attempt = self._attempt
+        is_given = attempt is not None and attempt.stream is not None
+        behind = self._pushed - self._activity.reported
+        is_judged = behind <= self._usual_backlog or (
+            attempt is not None and not attempt.is_watched
+        )
+        if self._is_lost or (is_given and is_judged):
+            self._kept.trim()
 
     def hear(self, attempt: DetectAttempt, event: VADEvent, position: float) -> None:
         """Take an event of the detector at work, and hand it to the session."""
         if attempt is not self._attempt:
             return
+        if self._flushes and position > self._flushes[0] + _SLACK_SEC:
+            self._begin_segment(position)
         if self._rate is None and event.timestamp > 0.0:
             self._rate = event.samples_index / event.timestamp
         if event.type is VADEventType.INFERENCE_DONE:
@@ -154,6 +171,13 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
         elif self._activity.end():
             self._tell(event, position)
             self._segment.clear()
+
+    def _begin_segment(self, position: float) -> None:
+        """Forget what was before the flushes that this position lies beyond."""
+        while self._flushes and position > self._flushes[0] + _SLACK_SEC:
+            self._flushed_at = self._flushes.popleft()
+        self._activity.close()
+        self._segment.clear()
 
     def _hear_window(self, attempt: DetectAttempt, event: VADEvent, position: float) -> None:
         new = position if self._activity.is_held else position - self._activity.reported
@@ -240,3 +264,11 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
 
     def _end_input(self) -> None:
         self._input_ch.close()
+
+
+def _flush_at(
+    position: float, flushes: deque[float], attempt: DetectAttempt, stream: VADStream
+) -> None:
+    while flushes and flushes[0] <= position + _SLACK_SEC:
+        stream.flush()
+        attempt.was_flushed(flushes.popleft())

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -56,9 +57,10 @@ class DetectAttempt(Attempt[VADEvent]):
         self._give_audio_so_far = prime
         self._backlog = Backlog(self.window)
         limits = given.member.limits
-        self._is_watched = limits.attempt_timeout is not None and limits.stall_timeout is not None
+        # whether it is held to judge its audio in time
+        self.is_watched = limits.attempt_timeout is not None and limits.stall_timeout is not None
         self._base = 0.0  # position that the detector counts from
-        self._flushed_at = 0.0
+        self._flushes: deque[float] = deque()  # positions, until the detector is beyond them
         self._newest = 0.0  # its newest own timestamp
 
     @property
@@ -78,12 +80,12 @@ class DetectAttempt(Attempt[VADEvent]):
 
     def begin_at(self, position: float) -> None:
         """The first sample that it is given lies at this position."""
-        self._base = self._flushed_at = position
+        self._base = position
         self._backlog.begin(position)
 
     def was_given(self, frame: rtc.AudioFrame, end: float) -> None:
         """Take note that the detector was given a frame that ends at a position."""
-        if not self._is_watched:
+        if not self.is_watched:
             return
         self._backlog.given(end, frame.duration, self._loop.time())
         if self._backlog.is_owed:
@@ -99,8 +101,11 @@ class DetectAttempt(Attempt[VADEvent]):
         """Tell the detector that a segment ends here."""
         if self.stream is not None:
             self.feed(_flush, self.stream)
-        self._flushed_at = position
-        self._backlog.begin(position)
+            self.was_flushed(position)
+
+    def was_flushed(self, position: float) -> None:
+        """Take note that the detector was told that a segment ends at a position."""
+        self._flushes.append(position)
 
     def end_input(self) -> None:
         """Tell the detector that no more audio comes."""
@@ -139,11 +144,18 @@ class DetectAttempt(Attempt[VADEvent]):
         return StallError(now - (now if expected_at is None else expected_at))
 
     def _position(self, event: VADEvent) -> float:
-        if event.timestamp < self._newest - _SLACK_SEC:
-            # a flush makes most detectors count from 0 again
-            self._base = self._flushed_at
+        is_window = event.type is VADEventType.INFERENCE_DONE
+        least = self._newest + _SLACK_SEC if is_window else self._newest - _SLACK_SEC
+        if self._flushes and event.timestamp < least:
+            # a flush makes most detectors count from 0 again, and drops what is no whole window
+            self._base = self._flushes.popleft()
+            while self._flushes and self._flushes[0] < self._base + self.window:
+                self._base = self._flushes.popleft()
         self._newest = event.timestamp
-        return self._base + event.timestamp
+        position = self._base + event.timestamp
+        while self._flushes and self._flushes[0] < position - self.window:
+            self._flushes.popleft()  # it counts on
+        return position
 
     def _receive(self, event: VADEvent) -> None:
         position = self._position(event)

@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from livekit.agents.vad import VAD
 
-from livekit_fallback import AdapterClosedError, FallbackAdapter, FallbackVAD, Provider
+from livekit_fallback import (
+    AdapterClosedError,
+    FallbackAdapter,
+    FallbackSTT,
+    FallbackVAD,
+    Provider,
+)
 from tests.support.detectors import Heard, Line, quiet, voice
+from tests.support.fakes import Final, ScriptedSTT, finals_of, hear
 from tests.support.faulty_vad import (
     DONE,
     END,
@@ -496,3 +503,19 @@ async def test_who_is_not_to_be_watched_is_not(census: Census):
     await adapter.aclose()
 
     assert backup.streams == []
+
+
+async def test_an_utterance_is_recognised_whole_over_a_failure(census: Census):
+    """A recogniser that cannot stream is given what the detectors have heard together."""
+    line = Line(census, FaultyVAD(Crash(2.0)), FaultyVAD())
+    recogniser = ScriptedSTT([Final("hello")], streaming=False)
+    stt = FallbackSTT([recogniser], vad=line.adapter)
+
+    events = await hear(stt, CALL)
+
+    assert finals_of(events) == ["hello"]
+    (call,) = recogniser.calls
+    assert sum(frame.duration for frame in call.frames) == pytest.approx(2.2, abs=0.1)
+    assert len(line.failovers) == 1
+    await stt.aclose()
+    await line.adapter.aclose()
