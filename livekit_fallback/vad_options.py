@@ -30,7 +30,8 @@ class VADOptions(TypedDict, total=False):
         stall_timeout: How late a window of audio may be judged. One that is judged later, or
             never, means that the detector stands still or has fallen behind. Audio that comes
             faster than people speak is expected as if it came at twice their pace. ``None``: as
-            above.
+            above. A detector that is alone in the list may be ``total_timeout`` late: to begin
+            anew would not make it faster.
         total_timeout: Seconds in which a detector must have been found that works. After
             that an ``exhausted`` event says that there is none, an open segment is closed, and
             the search begins again. ``None``: it never ends.

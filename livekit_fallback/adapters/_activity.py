@@ -120,7 +120,10 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
         return True
 
     def _make_attempt(self, given: Assignment) -> DetectAttempt:
-        self._attempt = DetectAttempt(given, self, self._begin)
+        # to begin anew helps a detector that hangs, but none that lacks processor time
+        is_alone = len(self._chain.members) == 1
+        alone_for = self._chain.options["total_timeout"] if is_alone else None
+        self._attempt = DetectAttempt(given, self, self._begin, alone_for=alone_for)
         return self._attempt
 
     def _begin(self, stream: VADStream) -> None:

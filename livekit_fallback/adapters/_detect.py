@@ -43,12 +43,18 @@ class DetectAttempt(Attempt[VADEvent]):
         given: What to work with.
         listener: Who to hear for; ``None`` for a probe.
         prime: Gives the opened stream the audio so far.
+        alone_for: How late it may be where there is no other detector at all; ``None``: there is.
     """
 
     stream: VADStream | None = None  # open, and given the audio so far
 
     def __init__(
-        self, given: Assignment, listener: Listener | None, prime: Callable[[VADStream], None]
+        self,
+        given: Assignment,
+        listener: Listener | None,
+        prime: Callable[[VADStream], None],
+        *,
+        alone_for: float | None = None,
     ) -> None:
         super().__init__(given, self._open, self._begin)
         detector: VAD = given.member.instance
@@ -57,6 +63,9 @@ class DetectAttempt(Attempt[VADEvent]):
         self._give_audio_so_far = prime
         self._backlog = Backlog(self.window)
         limits = given.member.limits
+        self._patience = limits.stall_timeout
+        if alone_for is not None and self._patience is not None:
+            self._patience = max(self._patience, alone_for)
         # whether it is held to judge its audio in time
         self.is_watched = limits.attempt_timeout is not None and limits.stall_timeout is not None
         self._base = 0.0  # position that the detector counts from
@@ -133,8 +142,7 @@ class DetectAttempt(Attempt[VADEvent]):
             return None
         if not self.committed:
             return self._first_output_due
-        patience = self.member.limits.stall_timeout
-        return None if patience is None else expected_at + patience
+        return None if self._patience is None else expected_at + self._patience
 
     def _overdue(self) -> Exception:
         if not self.committed:

@@ -179,6 +179,27 @@ async def test_a_detector_that_is_just_fast_enough_is_kept(census: Census):
     one_segment(heard)
 
 
+async def test_a_detector_that_is_alone_may_be_late(census: Census):
+    """It is no worse off than without the adapter: to begin anew would make it later still."""
+    line = Line(census, FaultyVAD(Crawl(1.0, pace=1.2)))
+
+    heard = await line.call(CALL)
+
+    assert len(line.detectors[0].streams) == 1
+    one_segment(heard)
+
+
+async def test_a_detector_that_is_alone_and_hangs_is_begun_anew(census: Census):
+    """Late, but not never."""
+    line = Line(census, FaultyVAD(Freeze(1.5)))
+
+    heard = await line.call([*CALL, *quiet(2.0), *voice(1.0), *quiet(1.0)])
+
+    heard.check()
+    assert len(line.detectors[0].streams) >= 2
+    assert heard.marks == "()()"
+
+
 async def test_nothing_is_owed_without_audio(census: Census):
     """A caller who is muted sends none, for as long as they like."""
     line = Line(census, FaultyVAD(window=0.05), FaultyVAD())
