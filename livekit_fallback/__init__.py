@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Failover for LiveKit Agents: STT, LLM and TTS that keep a call fluent while providers fail.
+"""Failover for LiveKit Agents: STT, LLM, TTS and VAD that keep a call fluent while providers fail.
 
 Importing this package registers it as a LiveKit plugin and has no other effect.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from livekit.agents import Plugin
 
+from .adapters.energy_vad import EnergyVAD
 from .adapters.llm import FallbackLLM
 from .adapters.stt import FallbackSTT
 from .adapters.tts import FallbackTTS
+from .adapters.vad import FallbackVAD
 from .core.outcome import FailureKind
 from .errors import AdapterClosedError, AllProvidersFailedError, AttemptReport
 from .events import (
@@ -25,6 +27,7 @@ from .events import (
     RecoveryEvent,
     STTAvailabilityChangedEvent,
     TTSAvailabilityChangedEvent,
+    VADAvailabilityChangedEvent,
     default_observers,
 )
 from .fallback_adapter import FallbackAdapter
@@ -39,6 +42,7 @@ __all__ = [
     "AdapterClosedError",
     "AllProvidersFailedError",
     "AttemptReport",
+    "EnergyVAD",
     "ExhaustedEvent",
     "FailoverEvent",
     "FailureKind",
@@ -46,6 +50,7 @@ __all__ = [
     "FallbackLLM",
     "FallbackSTT",
     "FallbackTTS",
+    "FallbackVAD",
     "FlappingEvent",
     "HealthChangedEvent",
     "HedgedEvent",
@@ -58,6 +63,7 @@ __all__ = [
     "ServiceHealth",
     "TTSAvailabilityChangedEvent",
     "TurnBudget",
+    "VADAvailabilityChangedEvent",
     "__version__",
 ]
 

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from .options import LLMOptions, ProviderOptions, STTOptions, TTSOptions
+from .vad_options import VADOptions
 
-_Options = TypeVar("_Options", LLMOptions, STTOptions, TTSOptions, ProviderOptions)
+_Options = TypeVar("_Options", LLMOptions, STTOptions, TTSOptions, VADOptions, ProviderOptions)
 
 _PHRASE = "a text that is not blank, audio frames, the path of a WAV file, or None"
 
@@ -37,6 +38,7 @@ _RANGES = {
     "max_retry_per_llm": "a whole number, 0 or more",
     "max_retry_per_stt": "a whole number, 0 or more",
     "max_retry_per_tts": "a whole number, 0 or more",
+    "max_retry_per_vad": "a whole number, 0 or more",
     "permanent_disable_after_attempts": "a whole number, 1 or more, or None for never",
     "probe": "'ping', 'replay', 'live', a callable, or None for never",
     "health_check_interval": "a number of seconds greater than 0, or None for no checks",
@@ -90,7 +92,10 @@ def resolved(
 
 
 def _check_range(options: Mapping[str, Any]) -> None:
-    floor, ceiling = options["attempt_timeout_floor"], options["attempt_timeout_ceiling"]
+    floor, ceiling = (
+        options.get("attempt_timeout_floor", 0.0),
+        options.get("attempt_timeout_ceiling"),
+    )
     if ceiling is not None and floor > ceiling:
         raise ValueError(
             f"attempt_timeout_floor={floor!r}: must not exceed attempt_timeout_ceiling={ceiling!r}"

@@ -168,7 +168,7 @@ class AllProvidersFailedError(APIConnectionError):
     its message to this one's text, which is therefore not fit for a log.
 
     Args:
-        component: ``"llm"``, ``"stt"`` or ``"tts"``.
+        component: ``"llm"``, ``"stt"``, ``"tts"`` or ``"vad"``.
         attempts: One report per attempt, in the order they were made.
         duration: Seconds from the first failure or debt to giving up.
     """

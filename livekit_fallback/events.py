@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from livekit.agents import llm as lk_llm, stt as lk_stt, tts as lk_tts
+from livekit.agents import llm as lk_llm, stt as lk_stt, tts as lk_tts, vad as lk_vad
 
-Component = Literal["llm", "stt", "tts"]
+Component = Literal["llm", "stt", "tts", "vad"]
 
 EventName = Literal[
     "failover",
@@ -272,6 +272,19 @@ class STTAvailabilityChangedEvent(_AvailabilityDetails, lk_stt.AvailabilityChang
 @dataclass
 class TTSAvailabilityChangedEvent(_AvailabilityDetails, lk_tts.AvailabilityChangedEvent):
     """``tts_availability_changed``: ``.tts`` is the wrapped instance, ``.available`` its health."""
+
+
+@dataclass
+class _VADAvailability:
+    """LiveKit has no event for detectors: these are the two fields that its others have."""
+
+    vad: lk_vad.VAD
+    available: bool
+
+
+@dataclass
+class VADAvailabilityChangedEvent(_AvailabilityDetails, _VADAvailability):
+    """``vad_availability_changed``: ``.vad`` is the wrapped instance, ``.available`` its health."""
 
 
 Observer = Callable[[Any], None]

@@ -9,16 +9,19 @@ from typing import Any, overload
 from livekit.agents.llm import LLM
 from livekit.agents.stt import STT
 from livekit.agents.tts import TTS
+from livekit.agents.vad import VAD
 
 from .adapters.llm import FallbackLLM
 from .adapters.stt import FallbackSTT
 from .adapters.tts import FallbackTTS
+from .adapters.vad import FallbackVAD
 from .provider import Provider
 
 _ADAPTERS: tuple[tuple[type[Any], type[Any], str], ...] = (
     (LLM, FallbackLLM, "llm"),
     (STT, FallbackSTT, "stt"),
     (TTS, FallbackTTS, "tts"),
+    (VAD, FallbackVAD, "vad"),
 )
 
 
@@ -52,6 +55,16 @@ def FallbackAdapter(
     health_check_interval: float | None = ...,
     **options: Any,
 ) -> FallbackTTS: ...
+@overload
+def FallbackAdapter(
+    primary: VAD | Provider[VAD] | Sequence[VAD | Provider[VAD]],
+    backups: Sequence[VAD | Provider[VAD]] = ...,
+    *,
+    timeout: float | None = ...,
+    max_retries: int | None = ...,
+    health_check_interval: float | None = ...,
+    **options: Any,
+) -> FallbackVAD: ...
 def FallbackAdapter(  # named as LiveKit's classes are
     primary: Any,
     backups: Sequence[Any] = (),
@@ -72,7 +85,8 @@ def FallbackAdapter(  # named as LiveKit's classes are
             jitter; ``None``: the adapter's default, 0.
         health_check_interval: See :class:`~livekit_fallback.options.AdapterOptions`.
         **options: All other keywords of :class:`~livekit_fallback.FallbackLLM`,
-            :class:`~livekit_fallback.FallbackSTT` or :class:`~livekit_fallback.FallbackTTS`.
+            :class:`~livekit_fallback.FallbackSTT`, :class:`~livekit_fallback.FallbackTTS` or
+            :class:`~livekit_fallback.FallbackVAD`.
 
     Raises:
         ValueError: The primary is of no kind that there is an adapter for, or what the
@@ -100,4 +114,4 @@ def _adapter_for(providers: list[Any]) -> tuple[type[Any], str]:
     for kind, adapter, component in _ADAPTERS:
         if isinstance(instance, kind):
             return adapter, component
-    raise ValueError(f"primary={instance!r}: must be a LiveKit LLM, STT or TTS")
+    raise ValueError(f"primary={instance!r}: must be a LiveKit LLM, STT, TTS or VAD")

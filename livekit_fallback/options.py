@@ -33,10 +33,10 @@ Shares = Annotated[Sequence[Annotated[float, Gt(0), Le(1)]], MinLen(1)]
 Frames = Annotated[Sequence[InstanceOf[AudioFrame]], MinLen(1)]
 Probe = Literal["ping", "replay", "live"] | Callable[[Any], Any] | None
 
-_NO_OTHERS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+NO_OTHERS = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
-@with_config(_NO_OTHERS)
+@with_config(NO_OTHERS)
 class ProviderOptions(TypedDict, total=False):
     """What can be set for one provider, through :class:`~livekit_fallback.Provider`.
 
@@ -68,7 +68,7 @@ class ProviderOptions(TypedDict, total=False):
     stateful: bool
 
 
-@with_config(_NO_OTHERS)
+@with_config(NO_OTHERS)
 class AdapterOptions(TypedDict, total=False):
     """What every adapter takes.
 
@@ -160,7 +160,7 @@ class AdapterOptions(TypedDict, total=False):
     warm_backups: Literal["next", "all"] | None
 
 
-@with_config(_NO_OTHERS)
+@with_config(NO_OTHERS)
 class LLMOptions(AdapterOptions, total=False):
     """Keywords of :class:`~livekit_fallback.FallbackLLM`.
 
@@ -185,7 +185,7 @@ class LLMOptions(AdapterOptions, total=False):
     last_resort: Text | Callable[..., Any] | None
 
 
-@with_config(_NO_OTHERS)
+@with_config(NO_OTHERS)
 class STTOptions(AdapterOptions, total=False):
     """Keywords of :class:`~livekit_fallback.FallbackSTT`.
 
@@ -204,7 +204,7 @@ class STTOptions(AdapterOptions, total=False):
     silence_timeout: Timeout
 
 
-@with_config(_NO_OTHERS)
+@with_config(NO_OTHERS)
 class TTSOptions(AdapterOptions, total=False):
     """Keywords of :class:`~livekit_fallback.FallbackTTS`.
 
@@ -236,7 +236,7 @@ class TTSOptions(AdapterOptions, total=False):
     voice_stickiness: Literal["reply", "call"]
 
 
-_COMMON_DEFAULTS = AdapterOptions(
+COMMON_DEFAULTS = AdapterOptions(
     # half a second is heard as hesitation; the second wait is already a pause
     retry_interval=0.5,
     # most blips are over after a few seconds, and a probe costs the caller nothing
@@ -276,7 +276,7 @@ _COMMON_DEFAULTS = AdapterOptions(
 )
 
 LLM_DEFAULTS: LLMOptions = {
-    **_COMMON_DEFAULTS,
+    **COMMON_DEFAULTS,
     # voice models answer in 0.3-0.7 s (p95); past 2.5 s callers start to say "hello?". Models that
     # think first, or write long tool calls, need more
     "attempt_timeout": 2.5,
@@ -297,7 +297,7 @@ LLM_DEFAULTS: LLMOptions = {
 }
 
 STT_DEFAULTS: STTOptions = {
-    **_COMMON_DEFAULTS,
+    **COMMON_DEFAULTS,
     # a handshake takes 0.1-0.6 s and a batch recognition of one utterance 0.2-2 s
     "attempt_timeout": 3.0,
     # long utterances take longer than short ones
@@ -315,7 +315,7 @@ STT_DEFAULTS: STTOptions = {
 }
 
 TTS_DEFAULTS: TTSOptions = {
-    **_COMMON_DEFAULTS,
+    **COMMON_DEFAULTS,
     # voices start in 0.1-0.6 s, and the caller has waited for the language model already
     "attempt_timeout": 2.0,
     "attempt_timeout_floor": 0.6,

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Provider(Generic[T_co]):
-    """An entry of an adapter's list: a LiveKit LLM, STT or TTS with a name and own limits.
+    """An entry of an adapter's list: a LiveKit LLM, STT, TTS or VAD with a name and own limits.
 
     Args:
         instance: The LiveKit object to wrap. The adapter does not close it.

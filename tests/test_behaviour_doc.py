@@ -53,7 +53,10 @@ def rows() -> list[Row]:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("|") and TEST.search(line):
             assert len(cells) == 6, line
-            found.append(Row(component, *cells[:5], TEST.findall(cells[5])))
+            phase, failure, heard, history, events, tests = cells
+            found.append(
+                Row(component, phase, failure, heard, history, events, TEST.findall(tests))
+            )
     return found
 
 

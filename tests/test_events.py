@@ -24,6 +24,7 @@ from livekit_fallback import (
     RecoveryEvent,
     STTAvailabilityChangedEvent,
     TTSAvailabilityChangedEvent,
+    VADAvailabilityChangedEvent,
 )
 from livekit_fallback.events import Component, EventName, default_observers
 from livekit_fallback.observability import EventLog
@@ -39,6 +40,8 @@ AVAILABILITY: dict[str, tuple[Any, Any]] = {
     "llm": (LLMAvailabilityChangedEvent, lk_llm.AvailabilityChangedEvent),
     "stt": (STTAvailabilityChangedEvent, lk_stt.AvailabilityChangedEvent),
     "tts": (TTSAvailabilityChangedEvent, lk_tts.AvailabilityChangedEvent),
+    # LiveKit has none for detectors
+    "vad": (VADAvailabilityChangedEvent, VADAvailabilityChangedEvent),
 }
 
 each_component = pytest.mark.parametrize("component", AVAILABILITY)

@@ -61,7 +61,9 @@ def test_every_public_class_is_documented(name):
     assert documentation.splitlines()[0].rstrip().endswith(".")
 
 
-@pytest.mark.parametrize("name", ["FallbackLLM", "FallbackSTT", "FallbackTTS", "Provider"])
+@pytest.mark.parametrize(
+    "name", ["FallbackLLM", "FallbackSTT", "FallbackTTS", "FallbackVAD", "EnergyVAD", "Provider"]
+)
 def test_public_constructors_can_be_introspected(name):
     """Types are there at run time too, for tools that read them."""
     assert get_type_hints(getattr(livekit_fallback, name).__init__)
@@ -74,7 +76,7 @@ def test_one_name_for_all_adapters_can_be_introspected():
     assert {"primary", "backups", "timeout", "max_retries", "health_check_interval"} <= set(hints)
 
 
-@pytest.mark.parametrize("adapter", ["FallbackLLM", "FallbackSTT", "FallbackTTS"])
+@pytest.mark.parametrize("adapter", ["FallbackLLM", "FallbackSTT", "FallbackTTS", "FallbackVAD"])
 @pytest.mark.parametrize(
     "name",
     [
@@ -90,5 +92,5 @@ def test_one_name_for_all_adapters_can_be_introspected():
     ],
 )
 def test_every_adapter_can_be_looked_into_and_controlled(adapter, name):
-    """The same names on all three."""
+    """The same names on all four."""
     assert hasattr(getattr(livekit_fallback, adapter), name)

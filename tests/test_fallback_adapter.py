@@ -106,11 +106,11 @@ def test_entries_keep_their_names_and_limits(fake: Any, adapter: Any):
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, "openai/gpt-4.1", 5, ScriptedVAD(), ScriptedLLM, Provider(None), []], ids=stable
+    "wrong", [None, "openai/gpt-4.1", 5, object(), ScriptedLLM, Provider(None), []], ids=stable
 )
 def test_a_primary_of_no_known_kind_is_refused(wrong: Any):
     """The error says what was given and what there are adapters for."""
-    with pytest.raises(ValueError, match=r"primary=.*: must be a LiveKit LLM, STT or TTS"):
+    with pytest.raises(ValueError, match=r"primary=.*: must be a LiveKit LLM, STT, TTS or VAD"):
         FallbackAdapter(wrong, [ScriptedLLM()] if wrong != [] else [])
 
 

@@ -21,6 +21,7 @@ from livekit_fallback.options import (
     STTOptions,
     TTSOptions,
 )
+from livekit_fallback.vad_options import VAD_DEFAULTS, VADOptions
 from tests.support.audio import frames
 from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS
 
@@ -31,6 +32,7 @@ DEFINITIONS: dict[type[Any], Any] = {
     LLMOptions: LLM_DEFAULTS,
     STTOptions: STT_DEFAULTS,
     TTSOptions: TTS_DEFAULTS,
+    VADOptions: VAD_DEFAULTS,
     ProviderOptions: None,
 }
 
@@ -145,6 +147,7 @@ OPTIONS = {
     "max_retry_per_llm": COUNT,
     "max_retry_per_stt": COUNT,
     "max_retry_per_tts": COUNT,
+    "max_retry_per_vad": COUNT,
     "permanent_disable_after_attempts": LIMIT,
     "probe": PROBE,
     "health_check_interval": INTERVAL,
@@ -343,7 +346,7 @@ def test_provider_validates_its_overrides():
 # --- defaults ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("definition", [LLMOptions, STTOptions, TTSOptions])
+@pytest.mark.parametrize("definition", [LLMOptions, STTOptions, TTSOptions, VADOptions])
 def test_every_option_has_a_default_within_its_range(definition):
     """An adapter without a single keyword is fully configured."""
     defaults = DEFINITIONS[definition]
@@ -352,7 +355,7 @@ def test_every_option_has_a_default_within_its_range(definition):
     assert validated(definition, defaults) == defaults
 
 
-@pytest.mark.parametrize("defaults", [LLM_DEFAULTS, STT_DEFAULTS, TTS_DEFAULTS])
+@pytest.mark.parametrize("defaults", [LLM_DEFAULTS, STT_DEFAULTS, TTS_DEFAULTS, VAD_DEFAULTS])
 def test_defaults_are_those_of_a_phone_call(defaults):
     """Seconds, not tens of seconds; and the budget leaves room for more than one attempt."""
     assert defaults["attempt_timeout"] <= 5.0

@@ -21,4 +21,6 @@ What is special about each component:
 * ``tts.py`` with ``_voice.py``: the text as it grows, the voice's audio
 * ``stt.py`` with ``_listen.py``, ``_replay.py``, ``_batch.py``, ``_oneshot.py`` and
   ``_capabilities.py``: the caller's audio, what is kept of it, recognisers that cannot stream
+* ``vad.py`` with ``_activity.py``, ``_detect.py`` and ``_segment.py``: the caller's activity, as
+  told by one detector after the other; ``energy_vad.py``: a detector of our own
 """

@@ -34,7 +34,7 @@ class ChainedAdapter(Controls[T]):
 
     @property
     def component(self) -> Component:
-        """Which adapter this is: ``"llm"``, ``"stt"`` or ``"tts"``."""
+        """Which adapter this is: ``"llm"``, ``"stt"``, ``"tts"`` or ``"vad"``."""
         return self._chain.component
 
     @property

@@ -44,7 +44,7 @@ class Chain(Generic[T]):
 
     Args:
         adapter: The LiveKit object that users subscribe to and that emits the events.
-        component: Which of the three it is.
+        component: Which of the four it is.
         members: The providers, in priority order.
         options: The adapter's resolved options.
         ping: Makes the component's smallest request, as a probe.

@@ -30,6 +30,7 @@ from ..events import (
     RecoveryEvent,
     STTAvailabilityChangedEvent,
     TTSAvailabilityChangedEvent,
+    VADAvailabilityChangedEvent,
 )
 from ..log import logger
 from ..provider import Member
@@ -42,6 +43,7 @@ _AVAILABILITY_EVENT: Mapping[Component, Any] = {
     "llm": LLMAvailabilityChangedEvent,
     "stt": STTAvailabilityChangedEvent,
     "tts": TTSAvailabilityChangedEvent,
+    "vad": VADAvailabilityChangedEvent,
 }
 
 
@@ -50,7 +52,7 @@ class Emitter:
 
     Args:
         adapter: The LiveKit object that users subscribe to.
-        component: Which of the three it is.
+        component: Which of the four it is.
         tasks: Holds what hooks leave to be awaited.
     """
 
@@ -63,7 +65,10 @@ class Emitter:
 
     def error(self, error: Exception, *, recoverable: bool) -> None:
         """Emit LiveKit's ``error``. The session counts the unrecoverable ones against the call."""
-        event = _ERROR_EVENT[self._component](
+        kind = _ERROR_EVENT.get(self._component)
+        if kind is None:
+            return  # LiveKit's detectors have no such event, and its sessions count none
+        event = kind(
             timestamp=_clock.wall(),
             label=self._adapter.label,
             error=error,

@@ -25,6 +25,8 @@ what                              why
 ``_llm_request_attributes``       Attributes of the turn, which a probe is no part of.
 ``_mark_started``,                Time of the first text handed to a provider; frames carry it.
 ``_started_time``
+``_event_ch``                     Where a detector of our own puts its events: the base class offers
+                                  no other way.
 ``_queue``                        The audio that a recogniser has not taken yet: the only sign of
                                   a connection that never comes up.
 ``_context``                      What a recogniser knows about the speaker.

@@ -21,7 +21,8 @@ class Watch:
     it asks when its timer fires, and goes back to sleep if the deadline has moved.
 
     Once, the time for which the event loop was blocked past the deadline is granted on top: what
-    came meanwhile has not been read yet, and is not late by any fault of its sender.
+    came meanwhile has not been read yet, and is not late by any fault of its sender. Where debts
+    come and go for a whole call, each may be given a grace of its own (:meth:`renew_grace`).
 
     Args:
         due: Returns the deadline as of now (monotonic seconds); ``None`` while nothing is owed.
@@ -50,6 +51,10 @@ class Watch:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def renew_grace(self) -> None:
+        """Nothing is owed any more: the next debt has a grace of its own."""
+        self._graced = False
 
     def _fire(self) -> None:
         timer, self._timer = self._timer, None

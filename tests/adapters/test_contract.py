@@ -13,7 +13,7 @@ import inspect
 from dataclasses import dataclass
 
 import pytest
-from livekit.agents import llm, stt, tts
+from livekit.agents import llm, stt, tts, vad
 
 from tests.support.livekit_api import BASES, is_ours, own_names
 
@@ -167,6 +167,33 @@ DECISIONS: dict[type, dict[str, Decision]] = {
         "_start_time_offset": inherited("set by the session; recognisers get theirs from it"),
         "start_time_offset": inherited("set by the session; recognisers get theirs from it"),
         "_report_connection_acquired": inherited("called by providers on their own streams"),
+        "aclose": overridden("ends the request at once"),
+    },
+    vad.VAD: {
+        "_label": _LABEL,
+        "_capabilities": inherited("of the primary, and read by nobody: see capabilities"),
+        "capabilities": overridden("the longest interval: no detector reports more rarely"),
+        "model": _NAMED_BY_PROVIDER,
+        "provider": _NAMED_BY_PROVIDER,
+        "stream": overridden("one stream over the whole chain"),
+    },
+    vad.VADStream: {
+        "_FlushSentinel": inherited("a flush is handed on at once"),
+        "_vad": _BELONGS,
+        "_last_activity_time": _METRICS_STATE,
+        "_input_ch": inherited("only says whether input has ended; audio takes a shorter way"),
+        "_event_ch": _CHANNEL,
+        "_event_aiter": _CHANNEL,
+        "_tee_aiter": _CHANNEL,
+        "_task": _TASK,
+        "_metrics_task": _METRICS_STATE,
+        "_metrics_monitor_task": _OUR_METRICS,
+        "_main_task": _OUR_WALK,
+        "push_frame": overridden("straight to the detector at work, and kept"),
+        "flush": overridden("straight to the detector at work; what was kept is of no use"),
+        "end_input": overridden("straight to the detector at work"),
+        "_check_input_not_ended": inherited("input is refused as LiveKit refuses it"),
+        "_check_not_closed": inherited("input is refused as LiveKit refuses it"),
         "aclose": overridden("ends the request at once"),
     },
     tts.ChunkedStream: {

@@ -26,7 +26,7 @@ from livekit.agents.utils import aio
 
 import livekit_fallback
 from livekit_fallback.adapters import _livekit
-from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS
+from tests.support.fakes import ScriptedLLM, ScriptedSTT, ScriptedTTS, ScriptedVAD
 from tests.support.livekit_api import BASES, own_names
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ LIVEKIT = frozenset(
     name for cls in (*BASES, tts.TTS.Markup) for name in own_names(cls) if name.startswith("_")
 )
 STREAMS = (llm.LLMStream, stt.RecognizeStream, tts.ChunkedStream, tts.SynthesizeStream)
+ALL_STREAMS = (*STREAMS, vad.VADStream)
 Objects = dict[type, Any]
 
 
@@ -72,9 +73,11 @@ VOICES = (tts.ChunkedStream, tts.SynthesizeStream)
 SPAN = object  # of OpenTelemetry, or None before the request's task has run
 
 SHAPES: dict[str, Callable[[str, Objects], bool]] = {
-    "_main_task": _takes(on=STREAMS, coroutine=True),
-    "_metrics_monitor_task": _takes("event_aiter", on=STREAMS, coroutine=True),
-    "_task": _is_a(asyncio.Task, on=(llm.LLMStream, stt.RecognizeStream, tts.SynthesizeStream)),
+    "_main_task": _takes(on=ALL_STREAMS, coroutine=True),
+    "_metrics_monitor_task": _takes("event_aiter", on=ALL_STREAMS, coroutine=True),
+    "_task": _is_a(
+        asyncio.Task, on=(llm.LLMStream, stt.RecognizeStream, tts.SynthesizeStream, vad.VADStream)
+    ),
     "_synthesize_task": _is_a(asyncio.Task, on=(tts.ChunkedStream,)),
     "_llm_request_span": _is_a(SPAN, on=(llm.LLMStream,)),
     "_tts_request_span": _is_a(SPAN, on=VOICES),
@@ -84,10 +87,11 @@ SHAPES: dict[str, Callable[[str, Objects], bool]] = {
     "_tts_request_span_name": _named(on=VOICES),
     "_tts_attempt_span_name": _named(on=VOICES, since_1_8_0=False),
     "_record_genai_request": _takes("span", on=(llm.LLMStream,)),
-    "_input_ch": _is_a(aio.Chan, on=(stt.RecognizeStream, tts.SynthesizeStream)),
+    "_input_ch": _is_a(aio.Chan, on=(stt.RecognizeStream, tts.SynthesizeStream, vad.VADStream)),
+    "_event_ch": _is_a(aio.Chan, on=(vad.VADStream,)),
     "_queue": _is_a(deque, on=(aio.Chan,)),
-    "_check_input_not_ended": _takes(on=(stt.RecognizeStream,)),
-    "_check_not_closed": _takes(on=(stt.RecognizeStream,)),
+    "_check_input_not_ended": _takes(on=(stt.RecognizeStream, vad.VADStream)),
+    "_check_not_closed": _takes(on=(stt.RecognizeStream, vad.VADStream)),
     "_pushed_sr": _is_a(int, on=(stt.RecognizeStream,)),
     "_context": _is_a(type(None), on=(stt.RecognizeStream,)),
     "_mark_started": _takes(on=(tts.SynthesizeStream,)),
@@ -127,9 +131,10 @@ async def objects() -> Any:
         ear.stream(),
         voice.synthesize("Hello."),
         voice.stream(),
+        ScriptedVAD().stream(),
     ]
     models = {llm.LLM: model, stt.STT: ear, tts.TTS: voice, aio.Chan: aio.Chan()}
-    yield {**models, **dict(zip(STREAMS, streams, strict=True))}
+    yield {**models, **dict(zip(ALL_STREAMS, streams, strict=True))}
     for stream in streams:
         await stream.aclose()
 

@@ -267,13 +267,13 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path):
     noise = tmp_path / "noise.wav"
     noise.write_bytes(b"no wave")
     for path in (tmp_path / "missing.wav", noise):
-        with pytest.raises(ValueError, match="last_resort=.*WAV file"):
+        with pytest.raises(ValueError, match=r"last_resort=.*WAV file"):
             FallbackTTS([ScriptedTTS()], last_resort=path)
 
 
 def test_audio_of_other_channels_is_refused(recording: Path):
     """It could not be played where two channels were promised."""
-    with pytest.raises(ValueError, match="holding_phrase=.*2 channel"):
+    with pytest.raises(ValueError, match=r"holding_phrase=.*2 channel"):
         FallbackTTS([ScriptedTTS(num_channels=2)], holding_phrase=recording)
 
 

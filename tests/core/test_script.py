@@ -388,7 +388,7 @@ def test_markup_is_kept_and_is_no_word():
         ("One two", [2]),
         (REPLY, [2, 4, 1]),
         ("One... two! \n three", [1, 1, 1]),
-        ("你好。再见！", [2, 2]),
+        ("你好。再见。", [2, 2]),
         ("Version 1.2 is out.", [4]),
         ("... !", []),
     ],

@@ -147,13 +147,13 @@ class Call:
 
 
 @contextlib.asynccontextmanager
-async def calling_agent(stt: Any, llm: Any, tts: Any) -> AsyncIterator[Call]:
+async def calling_agent(stt: Any, llm: Any, tts: Any, *, vad: Any = None) -> AsyncIterator[Call]:
     """A call that is answered by an agent with these models; hangs up in the end."""
     session: AgentSession[None] = AgentSession(
         stt=stt,
         llm=llm,
         tts=tts,
-        vad=inference.VAD(),
+        vad=inference.VAD() if vad is None else vad,
         turn_handling={"turn_detection": "vad"},
         session_close_transcript_timeout=0.1,
     )

@@ -7,19 +7,26 @@ import ast
 import inspect
 import textwrap
 
-from livekit.agents import llm, stt, tts
+from livekit.agents import llm, stt, tts, vad
 
-from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS
-from livekit_fallback.adapters import _speech as our_speech, _spoken, llm as our_llm
+from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS, FallbackVAD
+from livekit_fallback.adapters import (
+    _activity as our_activity,
+    _speech as our_speech,
+    _spoken as our_spoken,
+    llm as our_llm,
+)
 
 BASES: dict[type, type] = {
     llm.LLM: FallbackLLM,
     stt.STT: FallbackSTT,
     tts.TTS: FallbackTTS,
+    vad.VAD: FallbackVAD,
     llm.LLMStream: our_llm.FallbackLLMStream,
     stt.RecognizeStream: our_speech.FallbackRecognizeStream,
-    tts.ChunkedStream: _spoken.FallbackChunkedStream,
-    tts.SynthesizeStream: _spoken.FallbackSynthesizeStream,
+    tts.ChunkedStream: our_spoken.FallbackChunkedStream,
+    tts.SynthesizeStream: our_spoken.FallbackSynthesizeStream,
+    vad.VADStream: our_activity.FallbackVADStream,
 }
 """LiveKit's classes and ours that stand in for them."""
 
