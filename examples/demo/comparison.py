@@ -14,7 +14,7 @@ from . import picture, report
 from .palette import BLUE, GREEN, GREY, INK, ORANGE, PALE, RED, STYLE
 from .scenario import ANSWER_WITHIN
 from .turns import TurnFacts, turn_facts, verdict
-from .words import ADAPTERS, BANNER, dead_air, verdict_rows
+from .words import ADAPTERS, BANNER, dead_air, missed, verdict_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +43,13 @@ def rows(records: Sequence[CallRecord]) -> list[tuple[str, ...]]:
     lines = [(pairs[0][0], *(value for _, value in pairs)) for pairs in zip(*verdicts, strict=True)]
     for turns in zip(*map(turn_facts, records), strict=True):
         mark = turns[0].mark
-        lines.append((f"{mark.number} {mark.title}", *map(dead_air, turns)))
+        lines.append((f"{mark.number} {mark.title}", *map(_cell, turns)))
     return lines
+
+
+def _cell(turn: TurnFacts) -> str:
+    """The dead air of a turn, and what it cost in words."""
+    return "\n".join(filter(None, (dead_air(turn), missed(turn))))
 
 
 def terminal_table(records: Sequence[CallRecord]) -> Table:

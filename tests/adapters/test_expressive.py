@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.census import Census
 
 pytestmark = pytest.mark.skipif(
-    not hasattr(AgentActivity, "_resolve_expressive_options"), reason="newer than this LiveKit"
+    not hasattr(tts.StreamAdapter, "_tokenizer_for"), reason="newer than this LiveKit"
 )
 
 
