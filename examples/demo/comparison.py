@@ -38,18 +38,15 @@ def write(records: Sequence[CallRecord], out: Path) -> None:
 
 
 def rows(records: Sequence[CallRecord]) -> list[tuple[str, ...]]:
-    """The verdicts, then every turn: one line each, one column per call."""
+    """The verdicts, then every turn and its words if any went astray: one column per call."""
     verdicts = [verdict_rows(verdict(record)) for record in records]
     lines = [(pairs[0][0], *(value for _, value in pairs)) for pairs in zip(*verdicts, strict=True)]
     for turns in zip(*map(turn_facts, records), strict=True):
         mark = turns[0].mark
-        lines.append((f"{mark.number} {mark.title}", *map(_cell, turns)))
+        lines.append((f"{mark.number} {mark.title}", *map(dead_air, turns)))
+        if any(map(missed, turns)):
+            lines.append((f"{mark.number} words", *(missed(turn) or "all, once" for turn in turns)))
     return lines
-
-
-def _cell(turn: TurnFacts) -> str:
-    """The dead air of a turn, and what it cost in words."""
-    return "\n".join(filter(None, (dead_air(turn), missed(turn))))
 
 
 def terminal_table(records: Sequence[CallRecord]) -> Table:

@@ -49,22 +49,25 @@ def total(each: Iterable[Words | None]) -> Words:
 def compare(expected: Sequence[str], arrived: Sequence[str]) -> Words:
     """Align both with as few differences as possible, and say what differs.
 
-    A word too many counts as repeated where the sentence has it, and as changed elsewhere.
+    A word too many counts as repeated if the sentence has it, and as changed if not. One of the
+    sentence in the place of another means that one was lost and one repeated.
     """
-    costs = _costs(expected, arrived)
+    costs, known = _costs(expected, arrived), frozenset(expected)
     lost = repeated = changed = 0
     i, j = len(expected), len(arrived)
     while i or j:
         same = bool(i and j) and expected[i - 1] == arrived[j - 1]
         if i and j and costs[i][j] == costs[i - 1][j - 1] + (0 if same else _CHANGE):
-            changed += not same
+            if not same:
+                again = arrived[j - 1] in known
+                lost, repeated, changed = lost + again, repeated + again, changed + (not again)
             i, j = i - 1, j - 1
         elif i and costs[i][j] == costs[i - 1][j] + _GAP:
             lost += 1
             i -= 1
         else:
-            known = arrived[j - 1] in expected
-            repeated, changed = repeated + known, changed + (not known)
+            again = arrived[j - 1] in known
+            repeated, changed = repeated + again, changed + (not again)
             j -= 1
     return Words(lost, repeated, changed)
 
