@@ -66,6 +66,11 @@ def lost_and_repeated(counted: Words | None) -> str:
     return f"{counted.lost}, {counted.repeated}{changed}"
 
 
+def words_astray(counted: Words) -> str:
+    """What became of words, in a few of them."""
+    return f"{counted.lost} words lost, {counted.repeated} repeated"
+
+
 def missed(turn: TurnFacts) -> str:
     """What went wrong with the words of a turn, "" if nothing did."""
     both = (("of the caller", turn.ears), ("of the reply", turn.voice))

@@ -60,6 +60,15 @@ def test_a_word_is_there_if_most_of_its_sound_is(sound: Sound, found: str):
     assert "".join(text for text, _ in find(THREE, NAMES, line)) == found
 
 
+def test_a_text_needs_more_than_a_short_word_to_be_found():
+    """Short sounds are alike by chance; this one would be found at its very best."""
+    short = int(0.1 * TAPE_RATE)
+    line = np.concatenate([_silence(0.3), THREE[:short], _silence(0.5)])
+
+    assert find(THREE, [("a", 0.0, 0.1), ("b", 0.3, 0.5)], line.copy()) == []
+    assert find(THREE[:short], [("a", 0.0, 0.1)], line.copy()) == [("a", int(0.3 * TAPE_RATE))]
+
+
 def test_a_text_made_twice_is_found_twice():
     """A second attempt that begins anew repeats what the first had said."""
     line = np.concatenate([_silence(0.3), THREE[: 2 * CUT], _silence(0.5), THREE, _silence(0.3)])
