@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .audio import audible_spans
 from .line import TICK
@@ -14,11 +14,22 @@ from .scenario import ANSWER_LASTS, ANSWER_WITHIN, PAUSE, Fault, Turn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from examples.local_providers import dialogue
+
     from .audio import Samples
     from .control import Control
     from .host import ConsoleHost
 
 _TALKING = ("AS_THINKING", "AS_SPEAKING")
+
+
+class SpokenLine(NamedTuple):
+    """What the caller says in a turn: the words and the answer to them, the sound of them, and
+    what a recogniser makes of it when nothing disturbs it."""
+
+    script: dialogue.Turn
+    samples: Samples
+    reference: str
 
 
 class Caller:
@@ -45,17 +56,19 @@ class Caller:
         await self._answer(self._line.now)
         await self._reach(self._line.now + PAUSE)
 
-    async def take_turn(self, turn: Turn, said: str, samples: Samples) -> None:
+    async def take_turn(self, turn: Turn, line: SpokenLine) -> None:
         """Speak one line and wait for the answer; all faults of the turn are gone afterwards."""
         first = [fault for fault in turn.faults if fault.at == 0]
         marks = [await self._inject(fault) for fault in first]
-        began = self._line.say(samples)
+        began = self._line.say(line.samples)
         mark = TurnMark(
             number=len(self._record.turns) + 1,
             title=turn.title,
-            said=said,
+            said=line.script.line,
             began=began,
-            speech_end=began + audible_spans(samples)[-1][1],
+            speech_end=began + audible_spans(line.samples)[-1][1],
+            reference=line.reference,
+            reply=line.script.answer or "",
             faults=marks,
         )
         self._record.turns.append(mark)

@@ -14,7 +14,7 @@ from . import picture, report
 from .palette import BLUE, GREEN, GREY, INK, ORANGE, PALE, RED, STYLE
 from .scenario import ANSWER_WITHIN
 from .turns import TurnFacts, turn_facts, verdict
-from .words import ADAPTERS, BANNER, dead_air, verdict_rows
+from .words import ADAPTERS, BANNER, dead_air, missed, verdict_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,12 +38,14 @@ def write(records: Sequence[CallRecord], out: Path) -> None:
 
 
 def rows(records: Sequence[CallRecord]) -> list[tuple[str, ...]]:
-    """The verdicts, then every turn: one line each, one column per call."""
+    """The verdicts, then every turn and its words if any went astray: one column per call."""
     verdicts = [verdict_rows(verdict(record)) for record in records]
     lines = [(pairs[0][0], *(value for _, value in pairs)) for pairs in zip(*verdicts, strict=True)]
     for turns in zip(*map(turn_facts, records), strict=True):
         mark = turns[0].mark
         lines.append((f"{mark.number} {mark.title}", *map(dead_air, turns)))
+        if any(map(missed, turns)):
+            lines.append((f"{mark.number} words", *(missed(turn) or "all, once" for turn in turns)))
     return lines
 
 

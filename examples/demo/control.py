@@ -39,6 +39,11 @@ class Control:
         entries: list[dict[str, Any]] = answer["entries"]
         return entries
 
+    async def tape(self) -> list[dict[str, Any]]:
+        """All that the voices said, with its sound."""
+        entries: list[dict[str, Any]] = (await self._ask("GET", "/tape"))["entries"]
+        return entries
+
     async def close(self) -> None:
         await self._http.close()
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .turns import TurnFacts, Verdict, switches, turn_facts
-from .words import ADAPTERS, BANNER, dead_air, describe, names, verdict_rows
+from .words import ADAPTERS, BANNER, dead_air, describe, missed, names, verdict_rows
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -103,6 +103,7 @@ def plain_turn(turn: TurnFacts) -> str:
         f"    heard by {names(turn.heard_by)}, thought by {names(turn.thought_by)}, "
         f"spoken by {names(turn.spoken_by)}",
         *(f"    {switch}" for switch in turn.switches),
+        *([f"    words {missed(turn)}"] if missed(turn) else []),
     ]
     return "\n".join(lines)
 

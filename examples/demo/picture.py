@@ -16,8 +16,9 @@ import numpy as np
 from . import lanes
 from .audio import RATE, Samples
 from .palette import GREEN, INK, PALE, RED, STYLE
+from .tally import total
 from .turns import TurnFacts, turn_facts, verdict
-from .words import ADAPTERS, milliseconds, times
+from .words import ADAPTERS, milliseconds, times, words_astray
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,7 @@ def headline(record: CallRecord) -> str:
         f"{result.answered} of {result.turns} turns answered",
         f"dead air median {milliseconds(result.dead_air_p50)}",
         f"longest {milliseconds(result.dead_air_max)}",
+        words_astray(result.ears + result.voice),
     ]
     if result.rejections:
         parts.append(f"rejected key tried {times(result.rejections)}")
@@ -123,6 +125,9 @@ def _waits(axes: Axes, facts: list[TurnFacts]) -> None:
             look = {"color": "white", "hatch": "////"}
         axes.bar(start + 0.1, wait * 1000, width=1.1, align="edge", edgecolor=RED, **look)
         label = milliseconds(wait) if turn.answered else "unanswered"
+        astray = total((turn.ears, turn.voice))
+        if astray.lost or astray.repeated:
+            label = words_astray(astray).replace(", ", "\n") + f"\n{label}"
         axes.annotate(
             label,
             (start + 0.65, wait * 1000),
@@ -131,7 +136,7 @@ def _waits(axes: Axes, facts: list[TurnFacts]) -> None:
             ha="center",
             fontsize=12,
         )
-    axes.set_ylim(0, max(3000.0, axes.dataLim.ymax) * 1.18)
+    axes.set_ylim(0, max(3000.0, axes.dataLim.ymax) * 1.4)
     axes.set_ylabel("dead air (ms)", fontsize=12)
     axes.set_xlabel("seconds of the call", fontsize=12)
     axes.grid(axis="y", color=PALE)

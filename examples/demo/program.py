@@ -15,7 +15,8 @@ from .live import open_view, verdict_table
 from .preflight import INTERRUPTED
 from .processes import StartupError
 from .stage import Files, hold_call
-from .turns import verdict
+from .turns import turn_facts, verdict
+from .words import missed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -43,6 +44,9 @@ async def one_call(adapter: str, out: Path, control_port: int = 0) -> int:
     record = await recorded_call(adapter, out, control_port)
     result = verdict(record)
     Console().print(verdict_table(adapter, result))
+    for turn in turn_facts(record):
+        if text := missed(turn):
+            print(f"turn {turn.mark.number}, {turn.mark.title}: words {text}")
     print(f"The report: {out / 'report.html'}")
     return 0 if result.good else 1
 

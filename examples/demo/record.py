@@ -12,6 +12,7 @@ from .audio import RATE
 
 if TYPE_CHECKING:
     from .audio import Samples
+    from .spoken import Played
 
 Entry = dict[str, Any]
 """Something that happened, with its unix `time`."""
@@ -41,6 +42,8 @@ class TurnMark:
         began: the first sample of the caller's line was sent.
         speech_end: its last audible sample was sent.
         ended: the answer was over, or nobody waited for it any longer.
+        reference: what a recogniser makes of the line when nothing disturbs it.
+        reply: the answer to it; "" where that depends on what a tool finds.
     """
 
     number: int
@@ -49,6 +52,8 @@ class TurnMark:
     began: float
     speech_end: float
     ended: float | None = None
+    reference: str = ""
+    reply: str = ""
     faults: list[FaultMark] = field(default_factory=list)
 
     @property
@@ -69,6 +74,7 @@ class CallRecord:
         session_events: what LiveKit's session reported.
         said: the caller's sound.
         heard: the agent's sound as the caller heard it.
+        played: the words of it, by number of the turn; None until the call is over.
     """
 
     adapter: str
@@ -80,6 +86,8 @@ class CallRecord:
     session_events: list[Entry] = field(default_factory=list)
     said: Samples = field(default_factory=lambda: np.zeros(0, np.int16))
     heard: Samples = field(default_factory=lambda: np.zeros(0, np.int16))
+
+    played: dict[int, list[Played]] | None = None
 
     @property
     def seconds(self) -> float:

@@ -14,7 +14,16 @@ from . import picture
 from .audio import write_call
 from .health import all_health
 from .turns import TurnFacts, turn_facts, verdict
-from .words import ADAPTERS, BANNER, HEALTH, dead_air, milliseconds, names, verdict_rows
+from .words import (
+    ADAPTERS,
+    BANNER,
+    HEALTH,
+    dead_air,
+    lost_and_repeated,
+    milliseconds,
+    names,
+    verdict_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -173,6 +182,8 @@ _TURN_HEAD = (
     "thought by",
     "spoken by",
     "dead air",
+    "words heard: lost, repeated",
+    "words spoken: lost, repeated",
     "what the adapter did, and why",
 )
 
@@ -188,5 +199,7 @@ def _turn_row(turn: TurnFacts) -> tuple[str, ...]:
         names(turn.thought_by),
         names(turn.spoken_by),
         dead_air(turn),
+        lost_and_repeated(turn.ears),
+        lost_and_repeated(turn.voice),
         "\n".join(turn.switches),
     )

@@ -33,6 +33,7 @@ class Fault:
         mode: a mode of the local providers, or "cut": open connections drop, once.
         status: HTTP status for mode "status".
         delay: seconds for mode "slow".
+        after: useful outputs that still come through, for modes that break answers off.
         at: seconds after the caller began to speak; 0 is just before.
     """
 
@@ -41,12 +42,13 @@ class Fault:
     mode: str
     status: int | None = None
     delay: float | None = None
+    after: int | None = None
     at: float = 0.0
 
     def wire(self) -> dict[str, Any]:
         """The fault as the control port wants it."""
         fault = {"vendor": self.vendor, "service": self.service, "mode": self.mode}
-        numbers = {"status": self.status, "delay": self.delay}
+        numbers = {"status": self.status, "delay": self.delay, "after": self.after}
         return {**fault, **{name: value for name, value in numbers.items() if value is not None}}
 
     @property
@@ -59,7 +61,7 @@ class Fault:
         return _LABELS.get(self.mode, self.mode)
 
 
-_LABELS = {"hang": "silent", "cut": "dropped", "refuse": "refused"}
+_LABELS = {"hang": "silent", "cut": "dropped", "drop": "broken off", "refuse": "refused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,9 @@ class Turn:
 SCENARIO = (
     Turn("all healthy"),
     Turn("LLM answers 503", (Fault("openai", "llm", "status", 503),)),
-    Turn("TTS gives no audio", (Fault("cartesia", "tts", "hang"),)),
-    Turn("STT dropped in mid-utterance", (Fault("deepgram", "stt", "cut", at=0.5),)),
+    # The audio is made ten times faster than it plays: ten pieces are the first second of it.
+    Turn("Cartesia killed in mid-reply", (Fault("cartesia", "tts", "drop", after=10),)),
+    Turn("Deepgram killed in mid-sentence", (Fault("deepgram", "stt", "cut", at=1.8),)),
     Turn("LLM accepts, then silence", (Fault("openai", "llm", "hang"),)),
     Turn(
         "TTS answers 500",
@@ -85,7 +88,7 @@ SCENARIO = (
         "STT refuses connections",
         (Fault("deepgram", "stt", "refuse"), Fault("deepgram", "stt", "cut")),
     ),
-    Turn("all healthy again"),
+    Turn("TTS gives no audio", (Fault("cartesia", "tts", "hang"),)),
     Turn("LLM is slow", (Fault("openai", "llm", "slow", delay=1.5),)),
     Turn("all healthy again"),
 )

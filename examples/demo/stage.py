@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from examples.local_providers.dialogue import LINES
+from examples.local_providers.dialogue import TURNS
 
 from . import processes
 from .audio import load_wav
-from .call import Caller
+from .call import Caller, SpokenLine
 from .control import Control
 from .host import ConsoleHost
 from .processes import StartupError
 from .record import CallRecord, Entry
+from .reference import references
 from .scenario import ALL_CALL_LONG, SCENARIO
+from .spoken import played
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from .audio import Samples
 
 SPEECH = processes.ROOT / "examples" / "speech"
 
@@ -68,7 +69,10 @@ async def hold_call(
         StartupError: something needed did not start, or stopped during the call.
     """
     record = CallRecord(adapter)
-    lines = [load_wav(SPEECH / f"{number:02}.wav") for number in range(1, len(SCENARIO) + 1)]
+    paths = [SPEECH / f"{number:02}.wav" for number in range(1, len(SCENARIO) + 1)]
+    show(record, "listening to the caller's lines")
+    understood = await references(await asyncio.to_thread(lambda: [p.read_bytes() for p in paths]))
+    lines = list(map(SpokenLine, TURNS, map(load_wav, paths), understood))
     files.folder.mkdir(parents=True, exist_ok=True)
     files.events.write_text("")
     async with contextlib.AsyncExitStack() as stack:
@@ -91,6 +95,8 @@ async def hold_call(
             await _talk(host, control, record, lines, files.events, show)
         except aiohttp.ClientError as error:
             raise StartupError(f"the local providers stopped: {error}") from error
+        show(record, "counting the words that were heard")
+        record.played = await asyncio.to_thread(played, record, await control.tape())
         show(record, "hanging up")
     return record
 
@@ -112,7 +118,7 @@ async def _talk(
     host: ConsoleHost,
     control: Control,
     record: CallRecord,
-    lines: list[Samples],
+    lines: list[SpokenLine],
     events: Path,
     show: Callable[[CallRecord, str], None],
 ) -> None:
@@ -123,8 +129,8 @@ async def _talk(
         caller = Caller(host, control, record)
         await caller.break_for_good(ALL_CALL_LONG)
         await caller.greeted()
-        for turn, said, samples in zip(SCENARIO, LINES, lines, strict=True):
-            await caller.take_turn(turn, said, samples)
+        for turn, line in zip(SCENARIO, lines, strict=True):
+            await caller.take_turn(turn, line)
             _raise_from(looking, sound)
         await asyncio.sleep(LOOK_EVERY * 2)
     finally:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from .attempts import attempts, is_down, is_failover, is_recovery
 from .audio import Span, audible_spans
 from .health import health_changes, probes, rejections
 from .scenario import ANSWER_WITHIN, PRIMARIES
+from .tally import Words, compare, total, words
 from .words import describe
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ class TurnFacts:
         answer_text: what it said, as far as it was played.
         heard_by, thought_by, spoken_by: vendors that served, in order.
         switches: what the adapter reported, in words.
+        ears: the caller's words against those that the agent understood.
+        voice: the words of the reply against those that the caller heard, None until the call is
+            over.
     """
 
     mark: TurnMark
@@ -53,6 +56,8 @@ class TurnFacts:
     thought_by: tuple[str, ...]
     spoken_by: tuple[str, ...]
     switches: tuple[str, ...]
+    ears: Words
+    voice: Words | None
 
     @property
     def answered(self) -> bool:
@@ -66,7 +71,7 @@ class TurnFacts:
     @property
     def heard_whole(self) -> bool:
         """Whether the agent understood every word, and none twice."""
-        return _words(self.heard_text) == _words(self.mark.said)
+        return self.ears.whole
 
     @property
     def on_primaries(self) -> bool:
@@ -83,6 +88,8 @@ class Verdict:
     Attributes:
         health_changes, probes_good, probes_bad: as the adapter told them; None if it does not.
         rejections: requests to the provider whose key is rejected.
+        ears: the caller's words that the agent did not understand, or twice.
+        voice: the words of the replies that the caller did not hear, or twice.
     """
 
     turns: int
@@ -97,6 +104,8 @@ class Verdict:
     probes_bad: int | None
     rejections: int
     ended_on_primaries: bool
+    ears: Words
+    voice: Words
 
     @property
     def good(self) -> bool:
@@ -128,6 +137,8 @@ def verdict(record: CallRecord) -> Verdict:
         probes_bad=bad,
         rejections=rejections(record),
         ended_on_primaries=bool(facts) and facts[-1].on_primaries,
+        ears=total(turn.ears for turn in facts),
+        voice=total(turn.voice for turn in facts),
     )
 
 
@@ -159,17 +170,46 @@ def _facts(record: CallRecord, turn: TurnMark, spans: list[Span]) -> TurnFacts:
     silences = _silences(turn.speech_end, answer) if answered else [(turn.speech_end, given_up)]
     session = _within(record, record.session_events, turn, end)
     finals = [e for e in session if _is_final(e)]
+    heard_text = " ".join(str(e.get("transcript", "")) for e in finals).strip()
     return TurnFacts(
         mark=turn,
         dead_air=sum(b - a for a, b in silences) if answered else None,
         silences=tuple(silences),
-        heard_text=" ".join(str(e.get("transcript", "")) for e in finals).strip(),
+        heard_text=heard_text,
         answer_text=" ".join(filter(None, map(_spoken_text, session))),
         heard_by=_heard_by(record, _within(record, record.provider_log, turn, end), finals),
         thought_by=_served(record, "llm", turn, end),
         spoken_by=_served(record, "tts", turn, end),
         switches=tuple(filter(None, map(describe, _within(record, switches(record), turn, end)))),
+        ears=compare(words(turn.reference or turn.said), words(heard_text)),
+        voice=_voice(record, turn, end),
     )
+
+
+def _voice(record: CallRecord, turn: TurnMark, end: float) -> Words | None:
+    """The words of the reply, as the language model gave it, against those in the recording."""
+    if record.played is None:
+        return None
+    heard = [part for word in record.played[turn.number] for part in words(word.text)]
+    return compare(words(_reply(record, turn, end)), heard)
+
+
+def _reply(record: CallRecord, turn: TurnMark, end: float) -> str:
+    """The newest whole reply to this line; what else is asked of a model are probes.
+
+    A reply that was called off, because its voice had died, would have been the scripted one.
+    """
+    log = [e for e in _within(record, record.provider_log, turn, end) if e["service"] == "llm"]
+    mine = {
+        (e["vendor"], e["request"])
+        for e in log
+        if e["event"] == "request" and set(words(str(e.get("text", "")))) & set(words(turn.said))
+    }
+    told = [e for e in log if (e["vendor"], e["request"]) in mine]
+    replies = [str(e["text"]) for e in told if e["event"] == "finished" and e.get("text")]
+    if replies:
+        return replies[-1]
+    return turn.reply if any(e["event"] == "first_output" for e in told) else ""
 
 
 def _silences(speech_end: float, answer: list[Span]) -> list[Span]:
@@ -186,10 +226,6 @@ def _within(
 
 def _is_final(event: Entry) -> bool:
     return event["event"] == "user_input_transcribed" and bool(event.get("is_final"))
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9']+", text.lower())
 
 
 def _spoken_text(event: Entry) -> str:

@@ -9,6 +9,7 @@ from .attempts import availability
 
 if TYPE_CHECKING:
     from .record import Entry
+    from .tally import Words
     from .turns import TurnFacts, Verdict
 
 BANNER = (
@@ -39,6 +40,8 @@ def verdict_rows(result: Verdict) -> list[tuple[str, str]]:
     return [
         ("turns answered", f"{result.answered} of {result.turns}"),
         ("lines heard word for word", f"{result.heard_whole} of {result.turns}"),
+        ("words heard: lost, repeated", lost_and_repeated(result.ears)),
+        ("words spoken: lost, repeated", lost_and_repeated(result.voice)),
         ("dead air, median", milliseconds(result.dead_air_p50)),
         ("dead air, longest", milliseconds(result.dead_air_max)),
         ("failovers", str(result.failovers)),
@@ -53,6 +56,35 @@ def verdict_rows(result: Verdict) -> list[tuple[str, str]]:
 
 def dead_air(turn: TurnFacts) -> str:
     return milliseconds(turn.dead_air) if turn.answered else "unanswered"
+
+
+def lost_and_repeated(counted: Words | None) -> str:
+    """Figures of words, with those that were changed where there are any."""
+    if counted is None:
+        return "-"
+    changed = f" ({counted.changed} changed)" if counted.changed else ""
+    return f"{counted.lost}, {counted.repeated}{changed}"
+
+
+def words_astray(counted: Words) -> str:
+    """What became of words, in a few of them."""
+    return f"{counted.lost} words lost, {counted.repeated} repeated"
+
+
+def missed(turn: TurnFacts) -> str:
+    """What went wrong with the words of a turn, "" if nothing did."""
+    both = (("of the caller", turn.ears), ("of the reply", turn.voice))
+    return "; ".join(
+        f"{whose}: {count} {how}"
+        for whose, counted in both
+        if counted is not None
+        for how, count in (
+            ("lost", counted.lost),
+            ("repeated", counted.repeated),
+            ("changed", counted.changed),
+        )
+        if count
+    )
 
 
 def milliseconds(seconds: float | None) -> str:

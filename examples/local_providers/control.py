@@ -26,6 +26,7 @@ def application(providers: LocalProviders) -> web.Application:
             web.delete("/fault/{id}", desk.clear_fault),
             web.post("/kill", desk.kill),
             web.get("/log", desk.log),
+            web.get("/tape", desk.tape),
         ]
     )
     return app
@@ -87,6 +88,10 @@ class Control:
         entries = self._providers.journal.since(int(since))
         following = entries[-1]["seq"] + 1 if entries else int(since)
         return web.json_response({"entries": entries, "next": following})
+
+    async def tape(self, request: web.Request) -> web.Response:
+        """Return all that the voices said."""
+        return web.json_response({"entries": self._providers.tape.entries()})
 
 
 def _bad(message: str) -> web.Response:

@@ -43,9 +43,14 @@ TURNS = (
     Turn(
         "Tomorrow evening at seven o'clock.",
         r"tomorrow|o'clock|seven",
-        "Tomorrow at seven. How many people will be coming?",
+        "Tomorrow at seven, with pleasure. The terrace is open as well. "
+        "How many people will be coming?",
     ),
-    Turn("There will be four of us.", r"four|of us|people", None),
+    Turn(
+        "There will be four of us, and one of us is allergic to nuts.",
+        r"four|of us|people|allergic|nuts",
+        None,
+    ),
     Turn(
         "Yes, that sounds great.",
         r"sounds|great|yes",

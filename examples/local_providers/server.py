@@ -15,6 +15,7 @@ from .ears import Ears, ScriptedEars
 from .faults import SERVICES, Fault, FaultBoard, Target, parse
 from .journal import Entry, Journal
 from .port import Port, runner
+from .tape import TapedVoice
 from .voice import ToneVoice, Voice
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class LocalProviders:
         self._host = host
         self._control_port = control_port
         self._ears = _ears(ears)
-        self._voice = _voice(voice)
+        self.tape = self._voice = TapedVoice(_voice(voice))
         self._pace = pace or Pace()
         self.board = FaultBoard()
         self.journal = Journal()

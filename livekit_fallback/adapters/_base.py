@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from livekit.agents import APIConnectOptions
 
 from ..events import Component
+from . import _settings
 from ._assignment import Assignment
 from ._chain import Chain
 from ._control import Controls
@@ -31,6 +33,44 @@ class ChainedAdapter(Controls[T]):
         """Stop all requests and probes. Idempotent."""
         await self._chain.aclose()
         await super().aclose()  # type: ignore[misc]  # LiveKit's class, which stands behind
+
+    def update_options(
+        self,
+        service: T | str | Mapping[T | str, Mapping[str, Any]] | None = None,
+        /,
+        **options: Any,
+    ) -> None:
+        """Change settings of the providers; see each plugin's own ``update_options``.
+
+        ``update_options(speed=1.1)`` tells every provider that takes the option.
+        ``update_options("cartesia", voice="...")`` tells one, and
+        ``update_options({"cartesia": {"voice": "..."}, "openai": {"voice": "..."}})`` several.
+        Whoever serves later, in a failover or a probe, has the new settings: they are kept by
+        the providers. Providers apply them to streams under way, or to the next, as they always do.
+
+        Args:
+            service: Instance or name of the only provider that is meant, or options by provider;
+                ``None``: all. Positional, so that it is in the way of no plugin's option.
+            **options: For ``service``. Those that are ``NOT_GIVEN`` are left out.
+
+        Raises:
+            ValueError: A provider is not one of this adapter's, or nobody takes an option, or an
+                option for all is a voice, a model, a key or an address that several vendors take
+                (an id of one vendor must not reach another). Nobody has been told anything then.
+            Exception: What a provider raised. All others have been told.
+            ExceptionGroup: The same of several providers.
+        """
+        members = self._chain.members
+        if service is None:
+            plan = _settings.for_all(members, _settings.given(options))
+        elif isinstance(service, Mapping):
+            if options:
+                raise ValueError(f"{next(iter(options))}: must be inside the mapping of providers")
+            asked = [(self._member(one), _settings.given(own)) for one, own in service.items()]
+            plan = [step for member, own in asked for step in _settings.for_one(member, own)]
+        else:
+            plan = _settings.for_one(self._member(service), _settings.given(options))
+        _settings.tell(plan)
 
     @property
     def component(self) -> Component:

@@ -275,6 +275,7 @@ FIELDS: dict[type, set[str]] = {
         "keyterms", "chat_context", "manual_flush",
     },
     tts.TTSCapabilities: {"streaming", "aligned_transcript"},
+    vad.VADCapabilities: {"update_interval"},
     # made anew for each frame by FallbackTTS, so a new field would be lost
     tts.SynthesizedAudio: {"frame", "request_id", "is_final", "segment_id", "delta_text"},
     # extended by our own events

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from examples.demo.scenario import CHAINS
-from tests.support.demo_call import call, failover, health_changed, probed, sound, turn
+from examples.demo.spoken import Played
+from tests.support.demo_call import (
+    call,
+    failover,
+    health_changed,
+    probed,
+    replied,
+    sound,
+    turn,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +39,9 @@ def _calls() -> list[CallRecord]:
     ours = call(marks, (2.5, 4.0), (8.0, 9.0), adapter="fallback")
     ours.adapter_events = [failover(7.5, "llm", "openai", "cerebras")]
     bare = call(marks, (2.7, 4.0), adapter="none")
+    ours.provider_log = replied(2.2, "Good evening.")
+    ours.played = {1: [Played("evening.", 2.8)], 2: []}
+    bare.played = {1: [], 2: []}
     for record in (ours, bare):
         record.said = sound(15.0, (1.0, 2.0), (6.0, 7.0))
     return [ours, bare]
@@ -47,6 +59,8 @@ def test_a_comparison_has_a_column_for_each_call():
     assert rows == [
         ("turns answered", "2 of 2", "1 of 2"),
         ("lines heard word for word", "0 of 2", "0 of 2"),
+        ("words heard: lost, repeated", "4, 0", "4, 0"),
+        ("words spoken: lost, repeated", "1, 0", "0, 0"),
         ("dead air, median", "750 ms", "3850 ms"),
         ("dead air, longest", "1000 ms", "7000 ms"),
         ("failovers", "1", "0"),
@@ -57,7 +71,9 @@ def test_a_comparison_has_a_column_for_each_call():
         ("requests answered 401 (rejected key)", "0", "0"),
         ("last turn on the primaries", "no", "no"),
         ("1 turn 1", "500 ms", "700 ms"),
+        ("1 words", "of the caller: 2 lost; of the reply: 1 lost", "of the caller: 2 lost"),
         ("2 turn 2", "1000 ms", "unanswered"),
+        ("2 words", "of the caller: 2 lost", "of the caller: 2 lost"),
     ]
 
 
@@ -90,12 +106,17 @@ def test_what_is_written_says_the_same_everywhere(tmp_path: Path):
 def test_a_report_has_a_row_for_each_turn(tmp_path: Path):
     """Its page, its sound and its events are about the same call."""
     record = _calls()[1]
+    record.played = {1: [Played("oh", 2.8), Played("oh", 3.0)], 2: []}
 
     report.write(record, tmp_path)
 
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     data = json.loads((tmp_path / "events.json").read_text(encoding="utf-8"))
     assert re.findall(r"data-head='dead air'>(.*?)</td>", page) == ["700 ms", "unanswered"]
+    assert re.findall(r"data-head='words heard: lost, repeated'>(.*?)</td>", page) == ["2, 0"] * 2
+    assert re.findall(r"data-head='words spoken: lost, repeated'>(.*?)</td>", page) == [
+        "0, 0 (2 changed)", "0, 0",
+    ]  # fmt: skip
     assert data["seconds"] == pytest.approx(15.0)
     assert (tmp_path / "call.wav").stat().st_size > 15 * 24_000 * 2 * 2
 

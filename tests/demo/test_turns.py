@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from examples.demo.scenario import ANSWER_WITHIN, REJECTED
+from examples.demo.tally import Words
 from examples.demo.turns import Verdict, turn_facts, verdict
 from tests.support.demo_call import (
     at,
@@ -169,7 +170,7 @@ def test_a_call_without_turns_has_no_figures():
     assert verdict(call([])) == Verdict(
         turns=0, answered=0, heard_whole=0, dead_air_p50=None, dead_air_max=None,
         failovers=0, recoveries=0, health_changes=0, probes_good=0, probes_bad=0, rejections=0,
-        ended_on_primaries=False,
+        ended_on_primaries=False, ears=Words(), voice=Words(),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from examples.demo.record import Entry
+from examples.demo.tally import Words
 from examples.demo.turns import Verdict, turn_facts, verdict
 from examples.demo.words import dead_air, describe, milliseconds, names, times, verdict_rows
 from tests.support.demo_call import (
@@ -46,12 +47,14 @@ def test_every_figure_of_the_verdict_has_its_name(ended: bool):
     result = Verdict(
         turns=10, answered=9, heard_whole=8, dead_air_p50=0.7, dead_air_max=3.1,
         failovers=6, recoveries=5, health_changes=27, probes_good=4, probes_bad=3, rejections=1,
-        ended_on_primaries=ended,
+        ended_on_primaries=ended, ears=Words(2, 12), voice=Words(14, 15, 16),
     )  # fmt: skip
 
     assert verdict_rows(result) == [
         ("turns answered", "9 of 10"),
         ("lines heard word for word", "8 of 10"),
+        ("words heard: lost, repeated", "2, 12"),
+        ("words spoken: lost, repeated", "14, 15 (16 changed)"),
         ("dead air, median", "700 ms"),
         ("dead air, longest", "3100 ms"),
         ("failovers", "6"),

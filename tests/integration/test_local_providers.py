@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sys
 from asyncio.subprocess import PIPE
@@ -16,6 +17,7 @@ from livekit.agents import APIError, APIStatusError
 
 from examples.local_providers import FaultError, LocalProviders
 from examples.local_providers.dialogue import LINES
+from examples.local_providers.tape import TAPE_RATE
 from examples.local_providers.voice import RATE
 from tests.integration.llm_client import ANSWER, Answer, ask, find_table
 from tests.integration.speech import calling, line
@@ -232,3 +234,19 @@ async def test_as_a_program_they_say_when_they_are_ready_and_leave_when_told():
     assert b"scripted" in banner
     assert complaint.count(b"\n") == 1
     assert port.encode() in complaint
+
+
+async def test_the_tape_has_what_the_voices_said():
+    """Every text with its words and its sound, whoever asked for it, and whether or not it was
+    sent."""
+    async with LocalProviders(ears="script", voice="tone") as providers:
+        await providers.tape.say("Good evening", "cartesia")
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"{providers.control_url}/tape") as answer,
+        ):
+            [entry] = (await answer.json())["entries"]
+
+    assert (entry["vendor"], entry["text"]) == ("cartesia", "Good evening")
+    assert entry["words"] == [["Good", 0.0, 0.2], ["evening", 0.25, 0.45]]
+    assert len(base64.b64decode(entry["pcm"])) == pytest.approx(0.5 * TAPE_RATE * 2, rel=0.01)

@@ -121,3 +121,9 @@ def understood(second: float, text: str) -> Entry:
 def transcribed(second: float, vendor: str, text: str, request: int = 1) -> Entry:
     """A local recogniser sent a final transcript."""
     return {**logged(second, "final", "stt", vendor, request), "text": text}
+
+
+def replied(second: float, text: str, asked: str = "Hello there.", request: int = 1) -> list[Entry]:
+    """A local language model replied to what the caller had said."""
+    first, output, last = answered(second, "llm", "openai", request)
+    return [{**first, "text": asked}, output, {**last, "text": text}]
