@@ -47,6 +47,16 @@ class Heard:
         return [loud for loud, _ in groupby(self._loudness() > 0.1)].count(True)
 
     @property
+    def whole_words(self) -> int:
+        """How many words were heard to their end, give or take a quarter.
+
+        Where one voice goes on after another there may be no gap between two words.
+        """
+        word = ToneVoice.WORD * 100
+        runs = [(loud, len(list(run))) for loud, run in groupby(self._loudness() > 0.1)]
+        return sum(int((length + 0.25 * word) / word) for loud, length in runs if loud)
+
+    @property
     def voices(self) -> list[str]:
         """The vendors that spoke, in order, told by the pitch of every tenth of a second."""
         piece = self._rate // 10
