@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hears when a caller speaks, to tell how long a recogniser takes, and whether it is there at all."""
+"""Hears when a caller speaks: how long does a recogniser take, and is it there at all?"""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class SilenceWatch:
     Any event of the recogniser is a sign of life, except those that its plugin makes by itself.
     While a caller speaks, the first sign is owed by recognisers that give words meanwhile by
     their own account, and the next by those that have been seen to do so. Once the caller is
-    silent, each owes an end of what it began, and something for speech that is long enough for a word.
+    silent, each owes an end of what it began, and something for speech as long as a word.
 
     Args:
         patience: Seconds for which a debt may stand.

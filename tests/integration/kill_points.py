@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An utterance whose recogniser is lost at every point of it: ``python -m tests.integration.kill_points``.
+"""An utterance whose recogniser is lost at every point of it.
+
+    python -m tests.integration.kill_points [--runs N]
 
 Real plugins on loopback hear a recorded utterance of some four seconds. At each point, in each
 way, for each pair of recognisers the first one is lost; what was understood in the end must be
@@ -29,7 +31,9 @@ from tests.integration.speech import FRAME_SEC, PAUSE_SEC, Caller, calling, line
 from tests.integration.support import comes_true
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from livekit.agents.stt import STT
 
 VENDORS = ("deepgram", "cartesia", "openai")
 PAIRS = tuple(itertools.permutations(VENDORS, 2))
@@ -92,7 +96,7 @@ async def understood(
     count: int,
 ) -> Caller:
     """Let the utterance be heard, with a loss or without one, and wait for so many words of it."""
-    make = {
+    make: dict[str, Callable[[], STT]] = {
         "deepgram": plugins.deepgram_stt,
         "cartesia": plugins.cartesia_stt,
         "openai": plugins.openai_stt,
