@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-# Scripts that are written without spaces are compared letter by letter.
+# Scripts without spaces are compared letter by letter; the signs above a letter belong to it.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+_TOKEN = re.compile(rf"[{_UNSPACED}](?:(?!\w)[{_UNSPACED}])*|[^\s{_UNSPACED}]+")
 _SILENT = re.compile(r"[\W_]+")
 
 # A word in another's place: likely the same one misheard if they begin alike, else hardly.
@@ -92,6 +92,14 @@ class Said:
         return text[heard[used_heard - 1].end :].lstrip(), used_said
 
 
+class _Cut(NamedTuple):
+    """How far two lists are taken for the same speech, and how many changes that takes."""
+
+    cost: float
+    said: int
+    heard: int
+
+
 def _align(said: list[str], heard: list[str]) -> tuple[int, int]:
     """Align the beginnings of two lists until one of them ends.
 
@@ -99,7 +107,7 @@ def _align(said: list[str], heard: list[str]) -> tuple[int, int]:
         How many words of each are the same speech.
     """
     costs = [float(j) for j in range(len(heard) + 1)]  # of changing said[:i] into heard[:j]
-    best = (costs[-1], len(heard), 0, len(heard))
+    best = _Cut(costs[-1], 0, len(heard))
     for i, word in enumerate(said, start=1):
         before, costs[0] = costs[0], float(i)
         for j, other in enumerate(heard, start=1):
@@ -107,10 +115,15 @@ def _align(said: list[str], heard: list[str]) -> tuple[int, int]:
             before = costs[j]
             costs[j] = min(change, before + 1, costs[j - 1] + 1)
         # everything heard is the beginning of what was said
-        best = min(best, (costs[-1], abs(i - len(heard)), i, len(heard)))
+        best = min(best, _Cut(costs[-1], i, len(heard)), key=_worth)
     for j, cost in enumerate(costs):  # everything said is the beginning of what is heard
-        best = min(best, (cost, abs(len(said) - j), len(said), j))
-    return best[2:]
+        best = min(best, _Cut(cost, len(said), j), key=_worth)
+    return best.said, best.heard
+
+
+def _worth(cut: _Cut) -> tuple[float, int, int]:
+    # as many words explained as the cost allows; in doubt a word is rather heard twice than lost
+    return cut.cost, -cut.said - cut.heard, cut.heard
 
 
 def _overlap(said: list[str], heard: list[str]) -> tuple[int, int]:
