@@ -143,6 +143,7 @@ OPTIONS = {
     "temporary_disable_sec": SECONDS,
     "max_disable_sec": SECONDS,
     "replay_buffer_sec": SECONDS,
+    "silence_timeout": TIMEOUT,
     "max_retry": COUNT,
     "max_retry_per_llm": COUNT,
     "max_retry_per_stt": COUNT,

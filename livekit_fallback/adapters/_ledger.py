@@ -15,7 +15,7 @@ from ._transcript import ending_with, shifted, without_beginning
 # recogniser that is still there after this much audio has meant it.
 _CONFIRMED_SEC = 1.0
 
-# Where people speak without a pause, what a recogniser has settled may end so much earlier.
+# Where people speak without a pause, a recogniser that is this late may have meant words before it.
 _LATE_SEC = 1.0
 _LATE_WORDS = 4
 

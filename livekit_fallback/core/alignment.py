@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# Scripts that are written without spaces are compared letter by letter.
+# Scripts without spaces are compared letter by letter; the signs above a letter belong to it.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_TOKEN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+_TOKEN = re.compile(rf"[{_UNSPACED}](?:(?!\w)[{_UNSPACED}])*|[^\s{_UNSPACED}]+")
 _SILENT = re.compile(r"[\W_]+")
 
 # A word in another's place: likely the same one misheard if they begin alike, else hardly.
@@ -31,6 +31,14 @@ def tokens_of(text: str) -> list[Token]:
     return [Token(*token) for token in found if token[0]]
 
 
+class _Cut(NamedTuple):
+    """How far two lists are taken for the same speech, and how many changes that takes."""
+
+    cost: float
+    first: int
+    second: int
+
+
 def align(first: Sequence[str], second: Sequence[str]) -> tuple[int, int]:
     """Align the beginnings of two lists of words, with as few changes as possible.
 
@@ -38,7 +46,7 @@ def align(first: Sequence[str], second: Sequence[str]) -> tuple[int, int]:
         How many words of each are the same speech; of one of them it is all.
     """
     costs = [float(j) for j in range(len(second) + 1)]  # of changing first[:i] into second[:j]
-    best = (costs[-1], len(second), -len(second), 0)
+    best = _Cut(costs[-1], 0, len(second))
     for i, word in enumerate(first, start=1):
         before, costs[0] = costs[0], float(i)
         for j, other in enumerate(second, start=1):
@@ -46,10 +54,15 @@ def align(first: Sequence[str], second: Sequence[str]) -> tuple[int, int]:
             before = costs[j]
             costs[j] = min(change, before + 1, costs[j - 1] + 1)
         # all of the second is the beginning of the first
-        best = min(best, (costs[-1], abs(i - len(second)), -len(second), i))
+        best = min(best, _Cut(costs[-1], i, len(second)), key=_worth)
     for j, cost in enumerate(costs):  # all of the first is the beginning of the second
-        best = min(best, (cost, abs(len(first) - j), -j, len(first)))
-    return best[3], -best[2]
+        best = min(best, _Cut(cost, len(first), j), key=_worth)
+    return best.first, best.second
+
+
+def _worth(cut: _Cut) -> tuple[float, int, int]:
+    # as many words explained as the cost allows; in doubt a word is rather heard twice than lost
+    return cut.cost, -cut.first - cut.second, cut.second
 
 
 def _unlike(word: str, other: str) -> float:

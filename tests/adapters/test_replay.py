@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from livekit import rtc
 
 from livekit_fallback.adapters._replay import ReplayBuffer
 from tests.support.audio import number_of, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from livekit import rtc
 
 
 def _filled(capacity: float, count: int, *, frame_ms: int = 20) -> ReplayBuffer:
@@ -119,3 +120,109 @@ def test_taken_frames_are_not_changed_by_what_follows():
 
     assert _numbers(taken) == list(range(10))
     assert _numbers(tail) == [8, 9]
+
+
+# --- positions ---------------------------------------------------------------------------------
+
+
+def _mixed(*parts: tuple[int, float], rate: int = 16_000, channels: int = 1) -> ReplayBuffer:
+    """A buffer with audio of these peaks and lengths, in frames of 20 ms, noise in all of it."""
+    fate = np.random.default_rng(1)
+    buffer = ReplayBuffer(60.0)
+    for peak, seconds in parts:
+        size = rate // 50
+        for _ in range(round(seconds * 50)):
+            samples = fate.integers(-peak, peak, size * channels, np.int16, endpoint=True)
+            samples[0] = -peak
+            buffer.push(rtc.AudioFrame(samples.tobytes(), rate, channels, size))
+    return buffer
+
+
+@given(
+    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=30),
+    at=st.integers(0, 2000),
+    flushes=st.sets(st.integers(0, 30)),
+)
+def test_no_audio_from_a_position_on_is_dropped(lengths: list[int], at: int, flushes: set[int]):
+    """Frames are kept whole; the only one before the position is the one it lies in."""
+    buffer = ReplayBuffer(60.0)
+    for number, frame_ms in enumerate(lengths):
+        if number in flushes:
+            buffer.mark_flush()
+        buffer.push(numbered(number, frame_ms=frame_ms))
+
+    buffer.drop_before(at / 1000)
+
+    kept = _numbers(buffer.content)
+    ends = list(accumulate(lengths))
+    assert kept == [number for number, end in enumerate(ends) if end > at]
+    assert buffer.end == pytest.approx(ends[-1] / 1000)
+    assert buffer.start == pytest.approx(ends[-1] / 1000 - buffer.seconds)
+    assert buffer.seconds == pytest.approx(sum(lengths[number] for number in kept) / 1000)
+    later = [n for n in flushes if kept and kept[0] < n < len(lengths)]
+    assert sum(f is None for f in buffer.content) - len(later) in (0, 1)
+
+
+def test_dropping_goes_on_from_where_it_was():
+    """Positions are those of the whole stream, whatever is kept of it."""
+    buffer = _filled(60.0, 10)
+
+    buffer.drop_before(0.1)
+    buffer.drop_before(0.04)
+    assert _numbers(buffer.content) == [5, 6, 7, 8, 9]
+
+    buffer.push(numbered(10))
+    buffer.drop_before(0.16)
+    assert _numbers(buffer.content) == [8, 9, 10]
+    assert buffer.start == pytest.approx(0.16)
+
+
+SPEECH, NOISE, SOFT = 8000, 200, 900
+
+
+@pytest.mark.parametrize("noise", [0, NOISE, 600, 1100])
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (8_000, 1), (48_000, 2)])
+def test_a_pause_is_found_on_a_noisy_line(noise: int, rate: int, channels: int):
+    """It is quieter than the speech around it, whatever the line is like."""
+    buffer = _mixed((SPEECH, 1.0), (noise, 0.3), (SPEECH, 0.5), rate=rate, channels=channels)
+
+    assert buffer.pause_before(1.8) == pytest.approx(1.3)
+
+
+def test_a_pause_that_lasts_ends_where_one_asks():
+    """Nothing has been said since."""
+    buffer = _mixed((SPEECH, 1.0), (NOISE, 0.3))
+
+    assert buffer.pause_before(1.3) == 1.3
+
+
+def test_a_short_quiet_is_within_a_word():
+    """Stops and breaths are no pauses."""
+    buffer = _mixed((SPEECH, 0.5), (NOISE, 0.18), (SPEECH, 0.5))
+
+    assert buffer.pause_before(buffer.end) is None
+
+
+def test_soft_speech_is_no_pause():
+    """It is judged by what is loudest near it."""
+    assert _mixed((SOFT, 2.0)).pause_before(2.0) is None
+
+
+def test_the_newest_pause_counts():
+    """What came before it is settled as well."""
+    buffer = _mixed((SPEECH, 0.5), (0, 0.3), (SPEECH, 0.5), (0, 0.3), (SPEECH, 0.5))
+
+    assert buffer.pause_before(2.1) == pytest.approx(1.6)
+    assert buffer.pause_before(1.2) == pytest.approx(0.8)
+
+
+def test_speech_long_past_does_not_make_speech_quiet():
+    """A shout of ten seconds ago says nothing about how loud people speak now."""
+    buffer = _mixed((30_000, 1.0), (SPEECH, 1.0), (0, 0.3), (1500, 8.0))
+
+    assert buffer.pause_before(buffer.end) is None
+
+
+def test_without_audio_there_is_no_pause():
+    """Nothing is known of it."""
+    assert ReplayBuffer(1.0).pause_before(0.0) is None

@@ -3,253 +3,378 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given, strategies as st
 
 from livekit_fallback.core.silence import Moment, SilenceWatch
 
-PATIENCE = 3.0
+PATIENCE = 2.0
+
+
+class Line:
+    """A watched recogniser on one clock: audio comes as time goes on."""
+
+    def __init__(self, *, interims: bool = True) -> None:
+        self.watch = SilenceWatch(PATIENCE)
+        self.watch.recogniser_changed(at(0), gives_words_meanwhile=interims)
+
+    def overdue(self, seconds: float) -> float | None:
+        """What is owed for too long, as of then."""
+        return self.watch.overdue(at(seconds))
 
 
 def at(seconds: float) -> Moment:
-    """Time passes as audio comes."""
-    return Moment(seconds, seconds)
+    """A time at which both clocks agree."""
+    return Moment(1000.0 + seconds, seconds)
 
 
-def watching(*, gives_words_meanwhile: bool = True) -> SilenceWatch:
-    watch = SilenceWatch(PATIENCE)
-    watch.recogniser_changed(at(0.0), gives_words_meanwhile=gives_words_meanwhile)
-    return watch
+def test_a_quiet_line_owes_nothing():
+    """Whatever the recogniser does, nobody spoke."""
+    line = Line()
 
+    assert not line.watch.is_owed
+    assert line.overdue(1000) is None
 
-def first_overdue(watch: SilenceWatch, until: float = 60.0) -> float | None:
-    """When it is found out, to a tenth of a second."""
-    times = (n / 10 for n in range(round(until * 10)))
-    return next((t for t in times if watch.overdue(at(t)) is not None), None)
 
+# --- while the caller speaks -------------------------------------------------------------------
 
-def test_nobody_owes_anything_while_nobody_speaks():
-    """A silent caller trips nothing."""
-    watch = watching()
 
-    assert not watch.is_owed
-    assert first_overdue(watch) is None
+def test_a_first_sign_is_owed_while_the_caller_speaks():
+    """By a recogniser that gives words meanwhile, by its own account."""
+    line = Line()
+    line.watch.speech_began(at(1))
 
+    assert line.watch.is_owed
+    assert line.overdue(2.9) is None
+    assert line.overdue(3.0) == 2.0
 
-def test_the_first_sign_is_owed_while_people_speak():
-    """By recognisers that give words meanwhile."""
-    watch = watching()
-    watch.speech_began(at(1.0))
 
-    assert watch.is_owed
-    assert watch.overdue(at(3.9)) is None
-    assert watch.overdue(at(4.0)) == PATIENCE
+def test_who_gives_no_words_meanwhile_may_wait_for_the_end():
+    """It owes them once the caller is silent."""
+    line = Line(interims=False)
+    line.watch.speech_began(at(1))
+    assert line.overdue(100) is None
 
+    line.watch.speech_ended(at(100))
 
-def test_others_owe_nothing_until_speech_has_ended():
-    """A recogniser that takes whole utterances may be silent for a long one."""
-    watch = watching(gives_words_meanwhile=False)
-    watch.speech_began(at(1.0))
-    assert first_overdue(watch) is None
+    assert line.overdue(101.9) is None
+    assert line.overdue(102) == 2.0
 
-    watch.speech_ended(at(20.0))
 
-    assert first_overdue(watch) == 23.0
+def test_a_sign_of_life_that_is_no_text_is_one():
+    """Whoever says that speech has begun is there."""
+    line = Line()
+    line.watch.speech_began(at(1))
+    line.watch.began(at(1.5))
 
+    assert line.overdue(60) is None
 
-def test_who_gave_words_meanwhile_owes_more_of_them():
-    """A recogniser that falls silent in a long utterance is found out in it."""
-    watch = watching()
-    watch.speech_began(at(1.0))
-    watch.words_came(at(2.0))
 
-    assert first_overdue(watch) == 5.0
+def test_who_was_seen_to_give_words_owes_the_next():
+    """The connection may be lost in the middle of speech."""
+    line = Line(interims=False)
+    line.watch.speech_began(at(1))
+    line.watch.words_came(at(2))
 
+    assert line.overdue(3.9) is None
+    assert line.overdue(4) == 2.0
 
-def test_who_only_marked_the_beginning_owes_nothing_more_meanwhile():
-    """Some say that speech has begun, and then nothing before its end."""
-    watch = watching()
-    watch.speech_began(at(1.0))
-    watch.began(at(1.3))
-    assert first_overdue(watch) is None
 
-    watch.speech_ended(at(9.0))
+def test_each_word_renews_its_patience():
+    """As long as words come, it is there."""
+    line = Line()
+    line.watch.speech_began(at(0))
+    for i in range(1, 20):
+        line.watch.words_came(at(1.5 * i))
+        assert line.overdue(1.5 * i + 1.9) is None
 
-    assert first_overdue(watch) == 12.0
 
+def test_who_was_seen_to_owes_words_after_a_final_too():
+    """Long speech is settled piece by piece."""
+    line = Line()
+    line.watch.speech_began(at(0))
+    line.watch.words_came(at(1))
+    line.watch.settled(at(2))
 
-def test_what_was_begun_has_to_be_ended():
-    """Words that stay open are owed a final, however short the speech was."""
-    watch = watching()
-    watch.speech_began(at(1.0))
-    watch.words_came(at(1.2))
-    watch.speech_ended(at(1.3))
+    assert line.overdue(4) == 2.0
 
-    assert first_overdue(watch) == 4.3
 
+def test_speech_begins_once():
+    """A detector that says so twice does not move what is owed."""
+    line = Line()
+    line.watch.speech_began(at(1))
+    line.watch.speech_began(at(2.5))
 
-def test_late_words_begin_the_wait_anew():
-    """Whoever still gives words lives."""
-    watch = watching()
-    watch.speech_began(at(1.0))
-    watch.speech_ended(at(2.0))
-    watch.words_came(at(4.0))
+    assert line.overdue(3) == 2.0
 
-    assert first_overdue(watch) == 7.0
 
+# --- once the caller is silent -----------------------------------------------------------------
 
-def test_a_final_settles_the_debt():
-    """Before the end of speech or after it."""
-    for settled_at in (1.9, 2.5):
-        watch = watching()
-        watch.speech_began(at(1.0))
-        if settled_at < 2.0:
-            watch.settled(at(settled_at))
-        watch.speech_ended(at(2.0))
-        watch.settled(at(settled_at))
 
-        assert first_overdue(watch) is None
+def test_an_end_is_owed_of_what_was_begun():
+    """However short the speech was."""
+    line = Line()
+    line.watch.speech_began(at(1))
+    line.watch.began(at(1.1))
+    line.watch.speech_ended(at(1.15))
 
+    assert line.overdue(3.1) is None
+    assert line.overdue(3.2) is not None
 
-def test_speech_after_a_final_is_owed_again():
-    """What was settled earlier is no sign of life for what came later."""
-    watch = watching(gives_words_meanwhile=False)
-    watch.speech_began(at(1.0))
-    watch.settled(at(2.0))
-    watch.speech_ended(at(4.0))
 
-    assert first_overdue(watch) == 7.0
+@pytest.mark.parametrize(("length", "is_owed"), [(0.1, False), (0.19, False), (0.25, True)])
+def test_a_click_is_no_word(length: float, *, is_owed: bool):
+    """Recognisers make nothing of it, and owe nothing for it."""
+    line = Line()
+    line.watch.speech_began(at(1))
+    line.watch.speech_ended(at(1 + length))
 
+    assert line.watch.is_owed is is_owed
 
-@pytest.mark.parametrize(("seconds", "found"), [(0.1, None), (0.19, None), (0.3, 4.3)])
-def test_a_click_is_not_a_word(seconds: float, found: float | None):
-    """What is shorter than the shortest word need not be answered."""
-    watch = watching(gives_words_meanwhile=False)
-    watch.speech_began(at(1.0))
-    watch.speech_ended(at(1.0 + seconds))
 
-    assert first_overdue(watch) == found
+def test_settled_words_settle_the_debt():
+    """Whatever comes after the end of speech."""
+    line = Line()
+    line.watch.speech_began(at(1))
+    line.watch.speech_ended(at(2))
+    line.watch.settled(at(2.5))
 
+    assert not line.watch.is_owed
+    assert line.overdue(60) is None
 
-def test_clicks_do_not_add_up():
-    """Each is forgotten when the next begins."""
-    watch = watching(gives_words_meanwhile=False)
-    for n in range(20):
-        watch.speech_began(at(float(n)))
-        watch.speech_ended(at(n + 0.15))
 
-    assert first_overdue(watch) is None
+def test_words_that_may_change_still_owe_their_end():
+    """Their recogniser may be lost in between."""
+    line = Line()
+    line.watch.speech_began(at(1))
+    line.watch.speech_ended(at(2))
+    line.watch.words_came(at(2.5))
 
+    assert line.overdue(4.4) is None
+    assert line.overdue(4.5) == 2.0
 
-def test_a_debt_is_not_put_off_by_speaking_again():
-    """A caller who asks again and again is not made to wait for longer each time."""
-    watch = watching()
-    watch.speech_began(at(1.0))
-    watch.speech_ended(at(2.0))
-    watch.speech_began(at(3.0))
-    watch.speech_ended(at(3.5))
-    watch.speech_began(at(4.5))
 
-    assert first_overdue(watch) == 5.0
+def test_speech_settled_before_its_end_owes_no_more():
+    """A quick final comes before the detector is sure that speech has ended."""
+    line = Line()
+    line.watch.speech_began(at(1))
+    line.watch.settled(at(2.1))
+    line.watch.speech_ended(at(2.0))
 
+    assert not line.watch.is_owed
 
-def test_a_second_beginning_or_end_changes_nothing():
-    """Detectors may stutter."""
-    watch = watching()
-    watch.speech_ended(at(0.5))
-    watch.speech_began(at(1.0))
-    watch.speech_began(at(2.0))
 
-    assert first_overdue(watch) == 4.0
+def test_speech_that_goes_on_after_a_final_is_owed_too():
+    """Half a second of it holds a word."""
+    line = Line(interims=False)
+    line.watch.speech_began(at(1))
+    line.watch.settled(at(2.0))
+    line.watch.speech_ended(at(2.5))
 
+    assert line.overdue(4.5) == 2.0
 
-@pytest.mark.parametrize("clock", ["audio", "now"])
-def test_both_clocks_have_to_pass(clock: str):
-    """Audio in a burst cannot have been heard yet, and without audio nobody owes."""
-    watch = watching()
-    watch.speech_began(at(1.0))
-    later: Callable[[float], Moment] = {
-        "audio": lambda s: Moment(1.0 + s, 1.5),
-        "now": lambda s: Moment(1.1, 1.0 + s),
-    }[clock]
 
-    assert watch.overdue(later(30.0)) is None
+def test_silence_that_nobody_broke_does_not_end():
+    """A detector that says so is left aside."""
+    line = Line()
+    line.watch.speech_ended(at(1))
 
+    assert not line.watch.is_owed
 
-@pytest.mark.parametrize("is_speaking", [True, False])
-def test_the_next_recogniser_owes_it_from_when_it_was_given_it(is_speaking: bool):
-    """It hears what is not settled again, and cannot have answered before."""
-    watch = watching()
-    watch.speech_began(at(1.0))
-    if not is_speaking:
-        watch.speech_ended(at(2.0))
 
-    watch.recogniser_changed(at(4.0), gives_words_meanwhile=True)
+# --- a caller who goes on ----------------------------------------------------------------------
 
-    assert first_overdue(watch) == 7.0
 
+def test_going_on_to_speak_does_not_renew_the_debt():
+    """A caller who asks "hello?" again and again is not kept waiting for ever."""
+    line = Line()
+    for second in (0, 1):
+        line.watch.speech_began(at(second))
+        line.watch.speech_ended(at(second + 0.5))
+    line.watch.speech_began(at(2))
 
-def test_the_next_recogniser_owes_speech_that_went_on_before_it():
-    """One without partial transcripts owes it once the caller is silent."""
-    watch = watching()
-    watch.speech_began(at(1.0))
-    watch.recogniser_changed(at(4.0), gives_words_meanwhile=False)
-    assert first_overdue(watch) is None
+    assert line.overdue(2.4) is None
+    assert line.overdue(2.5) == 2.0
 
-    watch.speech_ended(at(4.05))
 
-    assert first_overdue(watch) == pytest.approx(7.1)
+def test_a_debt_of_earlier_speech_outlives_the_end_of_later():
+    """As above, where the later speech is over."""
+    line = Line()
+    line.watch.speech_began(at(0))
+    line.watch.speech_ended(at(0.5))
+    line.watch.speech_began(at(1))
+    line.watch.speech_ended(at(2))
 
+    assert line.overdue(2.5) == 2.0
 
-def test_the_next_recogniser_owes_nothing_for_a_quiet_caller():
-    """All was settled before the change."""
-    watch = watching()
-    watch.speech_began(at(1.0))
-    watch.speech_ended(at(2.0))
-    watch.settled(at(2.2))
 
-    watch.recogniser_changed(at(4.0), gives_words_meanwhile=True)
+def test_a_sign_of_life_settles_the_debt_of_all_before():
+    """What it says stands for everything it was given."""
+    line = Line()
+    line.watch.speech_began(at(0))
+    line.watch.speech_ended(at(0.5))
+    line.watch.speech_began(at(1))
+    line.watch.settled(at(1.1))
 
-    assert first_overdue(watch) is None
+    assert line.overdue(60) is None
 
 
-def test_what_nobody_understands_is_forgiven():
-    """Noise that goes on is not held against anybody; the next speech is."""
-    watch = watching()
-    watch.speech_began(at(1.0))
+def test_short_noises_do_not_add_up_once_they_are_answered():
+    """Each speech is looked at by itself, unless something is owed."""
+    line = Line()
+    for second in range(10):
+        line.watch.speech_began(at(second))
+        line.watch.speech_ended(at(second + 0.15))
 
-    watch.forgive()
-    assert first_overdue(watch) is None
-    watch.speech_ended(at(9.0))
-    assert first_overdue(watch) is None
+    assert not line.watch.is_owed
 
-    watch.speech_began(at(20.0))
-    assert first_overdue(watch) == 23.0
 
+# --- another recogniser ------------------------------------------------------------------------
 
-STEP = st.sampled_from(["speak", "stop", "mark", "words", "final"])
 
+def test_the_next_one_owes_what_was_not_settled():
+    """It is given the same audio, and has the same patience, from now on."""
+    line = Line()
+    line.watch.speech_began(at(0))
+    line.watch.speech_ended(at(1))
+    line.watch.recogniser_changed(at(3), gives_words_meanwhile=True)
 
-@given(steps=st.lists(st.tuples(STEP, st.floats(0.01, 1.0)), max_size=30))
-def test_whoever_answers_everything_within_patience_is_never_blamed(
-    steps: list[tuple[str, float]],
-):
-    """Whatever the order of speech and signs, as long as a final follows in time."""
-    watch, now = watching(), 0.0
-    do: dict[str, Callable[[Moment], None]] = {
+    assert line.overdue(4.9) is None
+    assert line.overdue(5) == 2.0
+
+
+def test_the_next_one_owes_words_while_the_caller_speaks():
+    """As far as it gives any before the end."""
+    line = Line()
+    line.watch.speech_began(at(0))
+    line.watch.recogniser_changed(at(2), gives_words_meanwhile=True)
+    assert line.overdue(4) == 2.0
+
+    line.watch.recogniser_changed(at(4), gives_words_meanwhile=False)
+    assert line.overdue(60) is None
+
+    line.watch.speech_ended(at(60))
+    assert line.overdue(62) == 2.0
+
+
+def test_the_next_one_is_not_measured_by_the_one_before():
+    """That words came early was seen of somebody else."""
+    line = Line(interims=False)
+    line.watch.speech_began(at(0))
+    line.watch.words_came(at(1))
+    line.watch.recogniser_changed(at(2), gives_words_meanwhile=False)
+
+    assert line.overdue(60) is None
+
+
+def test_after_a_quiet_line_the_next_one_owes_nothing():
+    """A connection may be recycled while nobody speaks."""
+    line = Line()
+    line.watch.speech_began(at(0))
+    line.watch.settled(at(1.1))
+    line.watch.speech_ended(at(1))
+    line.watch.recogniser_changed(at(3), gives_words_meanwhile=True)
+
+    assert not line.watch.is_owed
+
+
+def test_what_nobody_makes_anything_of_is_forgiven():
+    """It was no speech: nobody owes anything until somebody speaks again."""
+    line = Line()
+    line.watch.speech_began(at(0))
+    line.watch.began(at(0.5))
+    line.watch.speech_ended(at(1))
+
+    line.watch.forgive()
+
+    assert not line.watch.is_owed
+    line.watch.recogniser_changed(at(3), gives_words_meanwhile=True)
+    assert not line.watch.is_owed
+    line.watch.speech_began(at(10))
+    assert line.overdue(12) == 2.0
+
+
+# --- two clocks --------------------------------------------------------------------------------
+
+
+def test_a_burst_of_audio_takes_time_to_be_heard():
+    """The loop was blocked, or a replay is given at once: nobody can have answered yet."""
+    line = Line()
+    line.watch.speech_began(Moment(1000.0, 0.0))
+
+    assert line.watch.overdue(Moment(1000.1, 30.0)) is None
+    assert line.watch.overdue(Moment(1002.0, 30.0)) == 2.0
+
+
+def test_nobody_owes_anything_while_no_audio_comes():
+    """A muted caller, or an agent that speaks: recognisers cannot end what they hear no end of."""
+    line = Line()
+    line.watch.speech_began(Moment(1000.0, 0.0))
+    line.watch.speech_ended(Moment(1001.0, 1.0))
+
+    assert line.watch.overdue(Moment(1060.0, 2.9)) is None
+    assert line.watch.overdue(Moment(1060.2, 3.1)) == pytest.approx(2.1)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["speak", "stop", "begin", "words", "settle", "change", "forgive"]),
+        st.floats(0.0, 3.0),
+    ),
+    max_size=40,
+)
+
+
+def _take(watch: SilenceWatch, step: str, now: Moment) -> None:
+    calls = {
         "speak": watch.speech_began,
         "stop": watch.speech_ended,
-        "mark": watch.began,
+        "begin": watch.began,
         "words": watch.words_came,
-        "final": watch.settled,
+        "settle": watch.settled,
+        "change": lambda at: watch.recogniser_changed(at, gives_words_meanwhile=True),
     }
-    answered = 0.0
-    for step, gap in steps:
-        now += gap
-        do[step](at(now))
-        if now - answered > PATIENCE - 1.0:
-            watch.settled(at(now))
-            answered = now
-        assert watch.overdue(at(now)) is None
+    watch.forgive() if step == "forgive" else calls[step](now)
+
+
+@given(steps=STEPS)
+def test_nobody_is_overdue_within_their_patience(steps: list[tuple[str, float]]):
+    """Whatever happens: not before they had their patience since they last gave anything."""
+    line = Line()
+    now = last = 0.0
+    for step, wait in steps:
+        now += wait
+        _take(line.watch, step, at(now))
+        if step in ("begin", "words", "settle", "change", "forgive"):
+            last = now
+
+        assert line.overdue(last + PATIENCE - 0.01) is None
+
+
+@given(steps=STEPS)
+def test_who_stays_dumb_is_found_out(steps: list[tuple[str, float]]):
+    """Whatever went before: speech long enough for a word, and then nothing, is noticed."""
+    line = Line()
+    now = 0.0
+    for step, wait in steps:
+        now += wait
+        _take(line.watch, step, at(now))
+    line.watch.speech_ended(at(now))
+    line.watch.speech_began(at(now))
+    line.watch.speech_ended(at(now + 1))
+
+    assert line.overdue(now + 1.01 + PATIENCE) is not None
+
+
+@given(steps=STEPS)
+def test_who_settles_everything_owes_nothing(steps: list[tuple[str, float]]):
+    """After the caller has stopped and the words have come, the line may stay quiet for ever."""
+    line = Line()
+    now = 0.0
+    for step, wait in steps:
+        now += wait
+        _take(line.watch, step, at(now))
+    line.watch.speech_ended(at(now))
+    line.watch.settled(at(now))
+
+    assert line.overdue(now + 1000) is None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An utterance whose recogniser is lost at every point of it.
 
-    python -m tests.integration.kill_points
+    python -m tests.integration.kill_points [--runs N]
 
 Real plugins on loopback hear a recorded utterance of some four seconds. At each point, in each
 way, for each pair of recognisers the first one is lost; what was understood in the end must be
@@ -147,15 +147,10 @@ async def one(pair: Sequence[str], loss: Loss | None, count: int = len(LINE_WORD
         return await understood(providers, Plugins(providers, http, stack), pair, loss, count)
 
 
-def say(text: str) -> None:
-    """Tell the person at the terminal."""
-    print(text, flush=True)  # noqa: T201  this is a program
-
-
 async def _all(runs: int, at_once: int) -> int:
     expected = {vendor: words(await one([vendor], None)) for vendor in VENDORS}
     for vendor, heard in expected.items():
-        say(f"{vendor} without a fault: {' '.join(heard)}")
+        print(f"{vendor} without a fault: {' '.join(heard)}")
     gate = asyncio.Semaphore(at_once)
     todo = losses() * runs
     began = time.monotonic()
@@ -165,12 +160,12 @@ async def _all(runs: int, at_once: int) -> int:
             caller = await one(loss.pair, loss)
         good = words(caller) == expected[loss.pair[1]] and caller.is_balanced
         if not good:
-            say(f"{loss}: {caller.finals} {caller.marks}")
+            print(f"{loss}: {caller.finals} {caller.marks}")
         return good
 
     good = await asyncio.gather(*map(run, todo))
     took = time.monotonic() - began
-    say(f"{sum(good)} of {len(todo)} without a word lost or repeated, in {took:.0f} s")
+    print(f"{sum(good)} of {len(todo)} without a word lost or repeated, in {took:.0f} s")
     return 0 if all(good) else 1
 
 

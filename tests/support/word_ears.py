@@ -108,7 +108,7 @@ class Kill:
 
 @dataclass
 class WordSTT(stt.STT):
-    """Recognises numbered words as its make does; each stream may have a kill of its own."""
+    """Recognises numbered words as its make does; each of its streams may have its own kill."""
 
     make: Make
     kills: list[Kill | None] = field(default_factory=list)

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which audio is kept for words that are not settled, and what of them the next one is told."""
+
+from __future__ import annotations
+
+import pytest
+from livekit.agents import LanguageCode
+from livekit.agents.stt import SpeechData, SpeechEvent, SpeechEventType
+from livekit.agents.types import TimedString
+
+from livekit_fallback.adapters._ledger import Ledger
+from livekit_fallback.adapters._replay import ReplayBuffer
+from tests.support.audio import AMPLITUDE, frames, numbered
+
+TIMED = pytest.approx
+
+
+def final(text: str, start: float = 0.0, end: float = 0.0, *, words: bool = True) -> SpeechEvent:
+    """A final transcript; its words are evenly spread over its time."""
+    tokens = text.split()
+    each = (end - start) / max(1, len(tokens))
+    timed = [
+        TimedString(word, start_time=start + i * each, end_time=start + (i + 1) * each)
+        for i, word in enumerate(tokens)
+    ]
+    data = SpeechData(
+        LanguageCode("en"),
+        text,
+        start_time=start,
+        end_time=end,
+        words=timed if end and words else None,
+    )
+    return SpeechEvent(SpeechEventType.FINAL_TRANSCRIPT, alternatives=[data])
+
+
+class Line:
+    """A caller's audio in frames of 20 ms, and its ledger."""
+
+    def __init__(self, capacity: float = 60.0) -> None:
+        self.kept = ReplayBuffer(capacity)
+        self.ledger = Ledger(self.kept)
+        self.begun_at = self.ledger.begin(0.0)
+
+    def speak(self, seconds: float) -> None:
+        """So much speech."""
+        for _ in range(round(seconds * 50)):
+            self.kept.push(numbered(AMPLITUDE))
+
+    def pause(self, seconds: float) -> None:
+        """So much silence."""
+        for frame in frames(seconds, pitch=0):
+            self.kept.push(frame)
+
+    def another(self, elapsed: float | None = None) -> float:
+        """Another recogniser takes over; returns where its timeline begins."""
+        return self.ledger.begin(self.kept.end if elapsed is None else elapsed)
+
+    def final(self, event: SpeechEvent) -> SpeechData | None:
+        """A final comes; what is new in it."""
+        new = self.ledger.new_in(event, is_final=True)
+        self.ledger.settle(new)
+        return None if new is None else new.alternatives[0]
+
+    def hears(self, text: str, start: float = 0.0, end: float = 0.0) -> str:
+        """A final comes; its text as the session is told it."""
+        new = self.final(final(text, start, end))
+        return "" if new is None else new.text
+
+    def shows(self, text: str, start: float = 0.0, end: float = 0.0) -> str:
+        """An interim comes, likewise."""
+        new = self.ledger.new_in(final(text, start, end), is_final=False)
+        return "" if new is None else new.alternatives[0].text
+
+
+# --- audio -------------------------------------------------------------------------------------
+
+
+def test_a_final_with_times_settles_the_audio_up_to_its_end():
+    """And not what was said since: it comes late."""
+    line = Line()
+    line.speak(3.0)
+
+    line.hears("one two", 0.2, 1.8)
+
+    assert line.kept.start == TIMED(1.8)
+
+
+def test_a_final_without_times_settles_nothing_at_once():
+    """Its recogniser may be dying, and have meant something else."""
+    line = Line()
+    line.speak(1.0)
+    line.pause(0.5)
+
+    line.hears("one two")
+
+    assert line.kept.start == 0.0
+    assert line.ledger.unconfirmed_at == TIMED(1.5)
+
+
+def test_it_is_meant_if_its_recogniser_lives_on():
+    """After a second of audio the pause before it is what is settled."""
+    line = Line()
+    line.speak(1.0)
+    line.pause(0.5)
+    line.speak(0.2)
+    line.hears("one two")
+
+    line.speak(0.9)
+    assert not line.ledger.confirm_by(line.kept.end)
+    line.speak(0.2)
+    assert line.ledger.confirm_by(line.kept.end)
+
+    assert line.kept.start == TIMED(1.4, abs=0.021)
+    assert line.ledger.unconfirmed_at is None
+
+
+def test_speech_without_a_pause_keeps_what_a_late_recogniser_may_have_missed():
+    """A second of it."""
+    line = Line()
+    line.speak(6.0)
+    line.hears("one two three four five six seven eight")
+
+    line.ledger.confirm()
+
+    assert line.kept.start == TIMED(5.0, abs=0.021)
+
+
+def test_what_comes_while_a_recogniser_catches_up_settles_no_audio():
+    """Nobody knows how much of the replay it has heard."""
+    line = Line()
+    line.speak(2.0)
+    line.pause(0.5)
+    line.another()
+    line.speak(0.1)
+
+    line.hears("one")
+    line.ledger.confirm()
+
+    assert line.kept.start == 0.0
+
+
+def test_a_final_with_times_in_between_takes_its_place():
+    """What is timed needs no confirmation."""
+    line = Line()
+    line.speak(1.0)
+    line.hears("one")
+
+    line.hears("two", 0.5, 0.9)
+
+    assert line.ledger.unconfirmed_at is None
+    assert line.kept.start == TIMED(0.9)
+
+
+@pytest.mark.parametrize("end", [-1.0, 0.0, 7.0, 3600.0])
+def test_times_that_cannot_be_are_no_times(end: float):
+    """Some plugins give wall clock times, or count from elsewhere: no audio goes for them."""
+    line = Line()
+    line.speak(3.0)
+
+    line.final(final("one", 0.0, end))
+
+    assert line.kept.start == 0.0
+    assert line.ledger.unconfirmed_at == TIMED(3.0)
+
+
+def test_a_final_without_new_words_settles_like_any_other():
+    """It too says that there was nothing else before it."""
+    line = Line()
+    line.speak(1.0)
+
+    line.ledger.settle(None)
+
+    assert line.ledger.unconfirmed_at == TIMED(1.0)
+
+
+# --- words -------------------------------------------------------------------------------------
+
+
+def test_the_next_one_is_told_what_was_said_already():
+    """Its first words are those that were settled, spelt as it likes."""
+    line = Line()
+    line.speak(1.0)
+    line.hears("one two")
+    line.another()
+
+    assert line.shows("One, two thr") == "thr"
+    assert line.hears("One, two three.") == "three."
+    assert line.hears("One, two.") == "One, two."
+
+
+def test_the_third_one_is_told_what_the_second_gave():
+    """However often recognisers are lost, each word comes once."""
+    line = Line()
+    line.speak(1.0)
+    assert line.hears("one two") == "one two"
+    line.another()
+    line.speak(0.5)
+    assert line.hears("one two three") == "three"
+    line.another()
+    line.speak(0.5)
+    assert line.hears("one two three four") == "four"
+
+
+def test_a_second_that_is_lost_in_the_replay_leaves_everything_to_the_third():
+    """It gave no more than was known."""
+    line = Line()
+    line.speak(1.0)
+    line.hears("one two three")
+    line.another()
+    assert line.hears("one") == ""
+    line.another()
+
+    assert line.hears("one two three four") == "four"
+
+
+def test_confirmed_words_before_a_pause_are_not_expected_again():
+    """Their audio is gone: who says them again says them anew."""
+    line = Line()
+    line.speak(1.0)
+    line.pause(0.5)
+    line.hears("yes")
+    line.ledger.confirm()
+    line.speak(0.5)
+    line.another()
+
+    assert line.hears("yes") == "yes"
+
+
+def test_the_last_words_are_known_where_nobody_paused():
+    """Their audio may hold a late word, which is told from those known."""
+    line = Line()
+    line.speak(6.0)
+    line.hears("one two three four five six")
+    line.ledger.confirm()
+    line.speak(0.5)
+    line.another()
+
+    assert line.hears("six seven") == "seven"
+
+
+def test_words_whose_audio_was_too_old_to_keep():
+    """Only the very same words are taken for known then."""
+    line = Line(capacity=1.0)
+    line.speak(0.5)
+    line.hears("one two")
+    line.speak(2.0)
+    line.kept.trim()
+    line.another()
+
+    assert line.hears("nine ten") == "nine ten"
+
+
+# --- times -------------------------------------------------------------------------------------
+
+
+def test_times_on_the_timeline_are_left_as_they_are():
+    """Events are handed on as they came, unless something in them is not new."""
+    line = Line()
+    line.speak(2.0)
+    event = final("one two", 0.5, 1.5)
+
+    assert line.ledger.new_in(event, is_final=True) is event
+
+
+def test_times_of_who_counts_from_its_own_start_are_moved():
+    """Some plugins do not add the offset they are given."""
+    line = Line()
+    line.speak(3.0)
+    line.hears("one", 0.5, 2.0)
+    assert line.another() == TIMED(2.0)
+
+    new = line.final(final("two three", 0.2, 0.8))
+
+    assert new is not None
+    assert (new.start_time, new.end_time) == (TIMED(2.2), TIMED(2.8))
+    assert new.words is not None
+    assert [w.start_time for w in new.words] == [TIMED(2.2), TIMED(2.5)]
+
+
+def test_once_known_the_offset_stays():
+    """A later transcript of the same stream would look as if it had it."""
+    line = Line()
+    line.speak(3.0)
+    line.hears("one", 0.5, 2.0)
+    line.another()
+    line.hears("two", 0.2, 0.6)
+    line.speak(5.0)
+
+    new = line.final(final("three", 3.0, 4.0))
+
+    assert new is not None
+    assert (new.start_time, new.end_time) == (TIMED(5.0), TIMED(6.0))
+
+
+def test_words_before_the_settled_end_are_cut_off():
+    """Frames are kept whole, so a next recogniser may hear the end of a word again."""
+    line = Line()
+    line.speak(4.0)
+    line.hears("one two", 0.0, 2.01)
+    line.another()
+
+    new = line.final(final("two three four", 1.9, 3.6))
+
+    assert new is not None
+    assert new.text == "two three four" if new.start_time < 2.01 else new.start_time >= 2.01
+
+
+def test_a_word_mostly_before_the_settled_end_was_said():
+    """Where its times say so."""
+    line = Line()
+    line.speak(4.0)
+    line.hears("one two", 0.0, 2.0)
+    line.another()
+
+    new = line.final(final("o three", 1.76, 2.3))
+
+    assert new is not None
+    assert new.text == "three"
+    assert new.start_time >= 2.0
+
+
+def test_times_begin_with_the_sessions():
+    """LiveKit's own offset of the stream is where ours begins."""
+    line = Line()
+    line.ledger.zero = 100.0
+    assert line.another(0.0) == TIMED(100.0)
+    line.speak(2.0)
+
+    new = line.final(final("one", 100.5, 101.5))
+
+    assert new is not None
+    assert (new.start_time, new.end_time) == (100.5, 101.5)
+    assert line.kept.start == TIMED(1.5)
+
+
+def test_where_audio_stopped_coming_the_timeline_goes_on():
+    """The next recogniser begins where the clock is, less what it is given again."""
+    line = Line()
+    line.speak(2.0)
+
+    assert line.another(10.0) == TIMED(8.0)
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_what_is_left_begins_where_its_words_do(words: bool):
+    """As far as the recogniser has said."""
+    line = Line()
+    line.speak(2.0)
+    line.hears("one two")
+    line.another()
+
+    new = line.final(final("one two three four", 0.4, 2.0, words=words))
+
+    assert new is not None
+    assert new.text == "three four"
+    assert new.start_time == TIMED(1.2 if words else 0.4)
+    assert new.words is None or [str(w) for w in new.words] == ["three", "four"]
