@@ -365,6 +365,30 @@ async def test_the_call_is_heard_to_its_end_after_an_outage_of_all(census: Censu
     assert one_segment(heard) == (pytest.approx(12.02, abs=0.1), pytest.approx(13.2, abs=0.1))
 
 
+class Absent(FaultyVAD):
+    """Cannot be opened in two outages of twenty seconds, and dies as they begin."""
+
+    def stream(self) -> FaultyVADStream:
+        if now() % 25.0 > 5.0:
+            raise RuntimeError("no stream")
+        self.faults = [Crash(5.0 - now() % 25.0)]
+        return super().stream()
+
+
+async def test_each_outage_of_all_is_searched_anew(census: Census):
+    """Often at first, then more and more rarely, whatever has been before."""
+    line = Line(census, Absent(), probe=None)
+
+    await line.call(quiet(50.0))
+
+    at = [r.at - line.began_at for r in line.emitted.records if r.name == "exhausted"]
+    between = [later - earlier for earlier, later in pairwise(at)]
+    first = [gap for gap, when in zip(between, at, strict=False) if when < 20.0]
+    second = [gap for gap, when in zip(between, at, strict=False) if when > 30.0]
+    assert first[0] == pytest.approx(second[0], abs=0.7)
+    assert first[-1] >= first[0] + 2.0
+
+
 async def test_an_open_segment_is_ended_when_the_audio_ends(census: Census):
     """Whoever recognises utterance by utterance waits for it."""
     line = Line(census, FaultyVAD())
