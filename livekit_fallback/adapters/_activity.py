@@ -97,9 +97,11 @@ class FallbackVADStream(OutboxStream[VADEvent], VADStream):
 
     async def _main_task(self) -> None:
         self._chain.when_reordered.add(self._leave_if_at_rest)
-        wait = _FIRST_WAIT_SEC
+        wait, heard_until = _FIRST_WAIT_SEC, 0.0
         try:
             while not await self._has_heard_all():
+                if self._activity.reported > heard_until:
+                    wait, heard_until = _FIRST_WAIT_SEC, self._activity.reported
                 await self._chain.pause(wait)
                 wait = min(2.0 * wait, _MAX_WAIT_SEC)
         finally:

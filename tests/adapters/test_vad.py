@@ -349,20 +349,43 @@ async def test_an_open_segment_is_ended_when_nobody_is_left(census: Census):
     assert exhausted[0].component == "vad"
 
 
+class Absent(FaultyVAD):
+    """Cannot be opened for twenty seconds of every forty, and dies as an outage begins."""
+
+    def stream(self) -> FaultyVADStream:
+        until = (5.0 - now()) % 40.0  # the next outage, if none is going on
+        if until > 20.0:
+            raise RuntimeError("no stream")
+        self.faults = [Crash(until)]
+        return super().stream()
+
+
 async def test_the_call_is_heard_to_its_end_after_an_outage_of_all(census: Census):
-    """Nobody has to restart anything."""
-    detector = FaultyVAD(Crash(1.0), *[NoStream()] * 12)
-    line = Line(census, detector, retry_interval=0.1, probe=None)
+    """Nobody has to restart anything, and what came meanwhile is not all told late."""
+    detector = Absent()
+    line = Line(census, detector, probe=None)
 
-    heard = await line.call([*quiet(12.0), *voice(1.0), *quiet(1.0)])
+    heard = await line.call([*quiet(6.0), *voice(10.0), *quiet(15.0), *voice(1.0), *quiet(1.0)])
 
-    assert [r.name for r in line.emitted.records].count("exhausted") >= 1
-    back_at = heard.of(DONE)[50].timestamp
-    assert 3.0 < back_at < 12.0
-    # what came meanwhile is not all told late
-    assert detector.streams[1].seconds <= 14.0 - back_at + 1.1
+    assert one_segment(heard) == (pytest.approx(31.02, abs=0.1), pytest.approx(32.2, abs=0.1))
+    told = [event.timestamp for event in heard.of(DONE)]
+    (back_at,) = (b for a, b in pairwise(told) if b - a > 1.0)
+    assert 23.9 <= back_at <= 30.1
+    assert detector.streams[-1].seconds == pytest.approx(33.0 - back_at, abs=0.03)
 
-    assert one_segment(heard) == (pytest.approx(12.02, abs=0.1), pytest.approx(13.2, abs=0.1))
+
+async def test_each_outage_of_all_is_searched_anew(census: Census):
+    """Often at first, then more and more rarely, whatever has been before."""
+    line = Line(census, Absent(), probe=None)
+
+    await line.call(quiet(65.0))
+
+    at = [r.at - line.began_at for r in line.emitted.records if r.name == "exhausted"]
+    between = [later - earlier for earlier, later in pairwise(at)]
+    first = [gap for gap, when in zip(between, at, strict=False) if when < 20.0]
+    second = [gap for gap, when in zip(between, at, strict=False) if when > 45.0]
+    assert first[0] == pytest.approx(second[0], abs=0.7)
+    assert first[-1] >= first[0] + 2.0
 
 
 async def test_an_open_segment_is_ended_when_the_audio_ends(census: Census):

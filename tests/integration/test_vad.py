@@ -217,6 +217,8 @@ async def test_turns_go_on_after_the_detector_was_killed(
     ):
         events = EventRecorder(vad, ("failover",))
         async with calling_agent(stt, llm, tts, vad=vad) as caller:
+            states: list[str] = []
+            caller.session.on("user_state_changed", lambda ev: states.append(ev.new_state))
             await caller.turn(1)
             await caller.turn(2)
 
@@ -226,5 +228,7 @@ async def test_turns_go_on_after_the_detector_was_killed(
                 ("user", LINES[1]),
                 ("assistant", TURNS[1].answer),
             ]
+            # without a detector the caller is never heard to speak, and can interrupt nobody
+            assert states == ["speaking", "listening"] * 2
             assert events.names == ["failover"]
             assert caller.errors == []
