@@ -172,7 +172,6 @@ OPTIONS = {
     "last_resort": LAST_WORDS,
     "holding_phrase": PHRASE,
     "on_partial": PARTIAL,
-    "silence_timeout": TIMEOUT,
 }
 EVERYWHERE = [
     (definition, name) for definition in DEFINITIONS for name in definition.__annotations__
