@@ -90,7 +90,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
         self._replay_buffer_sec = opts["replay_buffer_sec"]
         self._is_batch = False  # how it was used last
         self._adopt(Chain(self, "stt", members, opts, self._ping))
-        self._vad = vad
+        self._given_vad = vad
         watched = any(not member.is_wrapped for member in members)
         self._silence_timeout: float | None = opts["silence_timeout"] if watched else None
         self._session: AgentSession[Any] | None = None
@@ -129,7 +129,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
     @property
     def _timing(self) -> Timing[Any] | None:
         """Who is told what a detector of ours hears of latencies, if anybody."""
-        if self._session is not None and self._vad is None:
+        if self._session is not None and self._given_vad is None:
             return None  # what the session reports is enough
         timing = self._chain.timing
         return timing if timing.hears_endings else None
@@ -138,7 +138,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
     def _detector(self) -> VAD | None:
         if self._silence_timeout is None and self._timing is None:
             return None
-        return self._vad or self._bundled
+        return self._given_vad or self._bundled
 
     @cached_property
     def _bundled(self) -> VAD | None:
@@ -216,7 +216,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
 
     def _hear_report(self, event: ConversationItemAddedEvent) -> None:
         item = event.item
-        if self._vad is not None or not isinstance(item, ChatMessage) or item.role != "user":
+        if self._given_vad is not None or not isinstance(item, ChatMessage) or item.role != "user":
             return
         delay = item.metrics.get("transcription_delay", 0.0)
         if delay > 0.0:
@@ -224,7 +224,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
 
     def _hear_state(self, event: UserStateChangedEvent) -> None:
         turn = self._chain.timing.turn
-        if self._vad is not None or turn is None:
+        if self._given_vad is not None or turn is None:
             return
         if event.new_state == "speaking":
             turn.speech_began()

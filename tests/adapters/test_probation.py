@@ -123,7 +123,8 @@ async def test_one_bad_output_sends_it_back_for_longer(
 )
 async def test_an_answer_that_breaks_off_sends_it_back_too(kind: Kind, cut: Script, census: Census):
     """Output that begins well and ends badly is a bad output."""
-    chain = line(census, kind, kind.make(DOWN, kind.answer("a"), cut), kind.answer("b"), **PINGED)
+    options = {**PINGED, "on_partial": "stop"} if kind is TTS else PINGED
+    chain = line(census, kind, kind.make(DOWN, kind.answer("a"), cut), kind.answer("b"), **options)
     await _until_back(chain)
 
     with pytest.raises(Exception, match=r"no further|gone"):

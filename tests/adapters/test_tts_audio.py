@@ -205,7 +205,7 @@ async def test_word_timings_come_through(rate: int, census: Census):
 async def test_word_timings_of_a_voice_in_vain_are_not_heard(census: Census):
     """Words that a failed voice announced without speaking them leave no trace."""
     vain = ScriptedTTS([Words("never heard"), Silence(0.4), Fail(gone())])
-    chain = voices(census, vain, ScriptedTTS([Words("well heard"), *SPOKEN]))
+    chain = voices(census, vain, ScriptedTTS([Words("well heard", each=0.1), *SPOKEN]))
 
     heard = await say(chain.adapter, TEXT)
 
