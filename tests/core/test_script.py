@@ -331,3 +331,119 @@ def test_text_is_surely_spoken_once_a_slow_voice_has_had_time_for_it():
 
     assert not script.is_surely_spoken(4.5)
     assert script.is_surely_spoken(5.5)
+
+
+# --- what is left to speak ---------------------------------------------------------------------
+
+
+THREE = "Hello there. The table, as you said, is booked! Anything else?"
+
+
+@pytest.mark.parametrize(
+    ("words", "rest"),
+    [
+        (0, THREE),
+        (1, "there. The table, as you said, is booked! Anything else?"),
+        (2, "The table, as you said, is booked! Anything else?"),
+        (4, "as you said, is booked! Anything else?"),
+        (10, "else?"),
+        (11, ""),
+    ],
+)
+def test_rest_begins_with_a_word(words, rest):
+    """The marks after a word belong to it: nobody says a full stop."""
+    assert Script.of(THREE).after(words).text == rest
+
+
+def test_rest_keeps_what_opens_it():
+    """A quotation mark or bracket before the next word is the next word's."""
+    assert Script.of("He said (again) “yes”.").after(2).text == "(again) “yes”."
+    assert Script.of("He said (again) “yes”.").after(3).text == "“yes”."
+
+
+def test_rest_of_a_text_without_spaces():
+    """A sentence of Chinese can be continued anywhere."""
+    assert Script.of("今天天气很好。我们去公园。").after(6).text == "我们去公园。"
+    assert Script.of("今天天气很好。我们去公园。").after(2).text == "天气很好。我们去公园。"
+
+
+def test_rest_keeps_markup_that_follows():
+    """How the next words are to be spoken is part of the rest; the tag itself is no word."""
+    script = Script.of('One <break time="1s"/> two [laughs] three.')
+
+    assert [token.word for token in script.tokens] == ["one", "two", "three"]
+    assert script.after(1).text == '<break time="1s"/> two [laughs] three.'
+
+
+def test_rest_is_still_growing_if_the_text_is():
+    """The language model writes on; what comes is added to the rest."""
+    script = script_of("One two ", "three")
+
+    rest = script.after(1)
+    assert not rest.ended
+    rest.push(" four")
+
+    assert rest.text == "two three four"
+
+
+def test_rest_is_flushed_where_the_text_was():
+    """What was to be spoken at once still is; a flush of what was spoken already is none."""
+    script = script_of("One ", "two ")
+    script.flush()
+    script.push("three four")
+    script.flush()
+
+    assert script.after(1).pieces == ["two ", None, "three four", None]
+    assert script.after(2).pieces == ["three four", None]
+    assert script.after(3).pieces == ["four", None]
+    assert script.after(4).pieces == []
+
+
+SPOKEN = st.lists(st.sampled_from([*WORDS, "7.5 ", "(", "“a” "]), max_size=30).map("".join)
+
+
+@given(SPOKEN, st.data())
+def test_first_words_and_the_rest_are_the_text(text, data):
+    """However many words were spoken, those and the rest are all words: once each, in order."""
+    script = script_of(*tokens(text))
+    words = [token.word for token in script.tokens]
+    spoken = data.draw(st.integers(0, len(words)))
+
+    rest = script.after(spoken)
+
+    assert words[:spoken] + [token.word for token in rest.tokens] == words
+    assert text.endswith(rest.text)
+
+
+@given(SPOKEN)
+def test_every_word_is_in_one_sentence(text):
+    """The lengths of the sentences are those of the text, and none is empty."""
+    script = Script.of(text)
+    lengths = script.sentence_lengths()
+
+    assert sum(lengths) == len(script.tokens)
+    assert all(lengths)
+
+
+def test_sentences_end_at_marks_and_at_new_lines():
+    """Where a voice pauses."""
+    script = Script.of("One two. “Three!” Four\nfive… 3.5 six。七八。")
+    assert script.sentence_lengths() == [2, 1, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("word", "first"), [(0, 0), (1, 0), (2, 2), (8, 2), (9, 9), (10, 9), (11, 11), (99, 11)]
+)
+def test_sentence_of_a_word_begins_with_its_first(word, first):
+    """A cut sentence can be spoken again from there; after the last there is nothing."""
+    assert Script.of(THREE).sentence_of(word) == first
+
+
+def test_nobody_suddenly_speaks_more_than_twice_as_fast():
+    """For a voice whose pace is known, too little audio is told earlier."""
+    script = script_of("A" * 120)
+
+    assert not script.is_cut_short(4.0)
+    assert script.is_cut_short(4.0, usual=12.0)
+    assert not script.is_cut_short(5.1, usual=12.0)
+    assert script.is_cut_short(2.9, usual=35.0)  # impossible for anybody
