@@ -27,6 +27,9 @@ _SLACK_SEC = 0.02  # nobody hears a fragment of this length
 class Playout:
     """What the session has of one reply, whoever spoke it.
 
+    Only the last audio of a reply is marked as its end: what looks like the end to one voice may
+    be the middle of the reply. So that audio waits until it is known to be the last, or not.
+
     Args:
         deliver: Hands audio to the session.
     """
@@ -34,6 +37,7 @@ class Playout:
     def __init__(self, deliver: Callable[[SynthesizedAudio], None]) -> None:
         self._deliver = deliver
         self._began_at = 0.0
+        self._last: SynthesizedAudio | None = None  # if it is
         self.seconds = 0.0  # of audio
 
     def deliver(self, audio: SynthesizedAudio) -> None:
@@ -41,7 +45,24 @@ class Playout:
         if not self.seconds:
             self._began_at = _clock.now()
         self.seconds += audio.frame.duration
-        self._deliver(audio)
+        if self._last is not None:
+            self.go_on()
+        if audio.is_final:
+            self._last = audio
+        else:
+            self._deliver(audio)
+
+    def go_on(self) -> None:
+        """Hand over what is kept: it was not the last. Idempotent."""
+        if self._last is not None:
+            self._last.is_final = False
+            self.finish()
+
+    def finish(self) -> None:
+        """Hand over what is kept: nothing more is spoken. Idempotent."""
+        last, self._last = self._last, None
+        if last is not None:
+            self._deliver(last)
 
     @property
     def lead(self) -> float:
@@ -93,11 +114,13 @@ class Handover:
     def finish(self) -> None:
         """Hand over everything: the voice has finished. Idempotent."""
         self._release(inf)
+        self._playout.finish()
 
     def cut(self) -> None:
         """Hand over what is left of whole words, and drop the rest: the voice is gone."""
         self._release(self.delivery.last_end_by(self.pushed))
         self._held.clear()
+        self._playout.go_on()
 
     def _may_wait(self) -> bool:
         return self.delivery.ends_words and self._playout.lead > _LEAD_SEC

@@ -302,9 +302,10 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         if self._final_seen or script.is_surely_spoken(self._received):
             return True
         handover = self._handover
-        if not handover.delivery.ends_words:
-            return False
-        spoken = handover.delivery.spoken(script, handover.pushed, [], 0.0)
+        if handover.delivery.ends_words:
+            spoken = handover.delivery.spoken(script, handover.pushed, [], 0.0)
+        else:
+            spoken = self._words_spoken()  # of which the next voice would be asked for the rest
         return spoken == len(script.tokens)
 
     def _finish(self) -> None:

@@ -1,83 +1,105 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two accounts of the same speech: which words of one are which of the other."""
+"""Two accounts of the same speech are laid side by side, however they are spelled."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, strategies as st
 
 from livekit_fallback.core.alignment import align, tokens_of
 
-WORDS = st.lists(st.sampled_from(["one", "two", "three", "four", "other"]), max_size=8)
+
+def words(text: str) -> list[str]:
+    return [token.word for token in tokens_of(text)]
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "expected"),
     [
         ("", []),
-        ("  ...  !", []),
+        (" \n", []),
         ("Hello, World!", ["hello", "world"]),
-        ("It's 7 o'clock.", ["its", "7", "oclock"]),
-        ("Straße STRASSE", ["strasse", "strasse"]),
-        ("你好吗", ["你", "好", "吗"]),
-        ("OK 你好, ja", ["ok", "你", "好", "ja"]),
-        ("สวัสดี", list("สวัสดี")),
+        ("well-known", ["wellknown"]),
+        ("don't", ["dont"]),
+        ("- ... _", []),
+        ("at 7:30 p.m.", ["at", "730", "pm"]),
+        ("Straße", ["strasse"]),
+        # written without spaces: letter by letter
+        ("今天天气", ["今", "天", "天", "气"]),
+        ("GPT-4は良い。", ["gpt4", "は", "良", "い"]),
+        ("สวัสดี", list("สวสด")),  # combining vowels are no letters of their own
+        ("안녕 하세요", ["안녕", "하세요"]),
     ],
 )
-def test_words_are_compared_without_case_and_marks(text: str, words: list[str]):
-    """Recognisers and voices differ in both; scripts without spaces go letter by letter."""
-    found = [token.word for token in tokens_of(text)]
-
-    assert [word for word in found if word] == [word for word in words if word.isalnum()]
+def test_words_have_no_case_and_no_punctuation(text, expected):
+    """What differs between two ways of writing the same thing is left out."""
+    assert words(text) == expected
 
 
-@given(text=st.text("ab ,.\u4f60\u597d", max_size=30))
-def test_tokens_stand_where_they_say(text: str):
-    """In order, apart from each other, and nothing that is spoken lies between them."""
+@given(st.text())
+def test_each_word_is_where_it_says(text):
+    """The places are those in the text: the rest of it can be cut out."""
     tokens = tokens_of(text)
-    ends = [0, *(token.end for token in tokens)]
-    starts = [*(token.start for token in tokens), len(text)]
 
-    assert all(end <= start for end, start in zip(ends, starts, strict=True))
-    between = "".join(text[end:start] for end, start in zip(ends, starts, strict=True))
-    assert not any(map(str.isalnum, between))
+    assert all(words(text[token.start : token.end]) == [token.word] for token in tokens)
+    assert all(a.end <= b.start for a, b in pairwise(tokens))
+
+
+def aligned(first: str, second: str) -> tuple[int, int]:
+    return align(words(first), words(second))
 
 
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
         ("", "", (0, 0)),
-        ("a b", "", (0, 0)),
-        ("", "a b", (0, 0)),
-        ("a b", "a b", (2, 2)),
-        ("a b", "a b c d", (2, 2)),
-        ("a b c d", "a b", (2, 2)),
-        # a word in another spelling, one too many, one too few
-        ("what is on", "what it on tv", (3, 3)),
-        ("twenty one guests", "21 guests today", (3, 2)),
-        ("a c", "a b c d", (2, 3)),
-        ("hello", "how are you", (1, 1)),
-        # a strange word stands for none
-        ("hello", "zoo are you", (1, 0)),
+        ("", "one two", (0, 0)),
+        ("one two", "one two", (2, 2)),
+        ("one two", "one two three four", (2, 2)),
+        ("one two three four", "one two", (2, 2)),
     ],
 )
-def test_the_fewest_changes_are_made(first: str, second: str, expected: tuple[int, int]):
-    """Until one of the two ends."""
-    assert align(first.split(), second.split()) == expected
+def test_beginning_is_found(first, second, expected):
+    """The shorter account is the beginning of the longer."""
+    assert aligned(first, second) == expected
 
 
-@given(words=WORDS, more=WORDS)
-def test_what_is_the_same_is_found_whole(words: list[str], more: list[str]):
-    """A beginning is recognised as such, whatever follows it, on either side."""
-    assert align(words, words + more) == (len(words), len(words))
-    assert align(words + more, words) == (len(words), len(words))
+@pytest.mark.parametrize(
+    ("spoken", "text", "place"),
+    [
+        # normalised by the voice
+        ("it is twenty three degrees outside", "It is 23 degrees outside today.", 5),
+        ("we meet at seven thirty in the evening", "We meet at 7:30 in the evening, then.", 7),
+        ("doctor who lives here", "Dr. Who lives here now", 4),
+        # a word left out, or one too many
+        ("the table booked for seven", "The table is booked for seven people", 6),
+        ("the table um is booked", "The table is booked for seven", 4),
+        # a word misheard
+        ("the cable is booked", "The table is booked for seven", 4),
+    ],
+)
+def test_place_is_found_although_it_is_spelled_differently(spoken, text, place):
+    """A voice speaks numbers and abbreviations as words; the text has them in short."""
+    assert aligned(spoken, text)[1] == place
 
 
-@given(first=WORDS, second=WORDS)
-def test_one_of_the_two_is_used_up(first: list[str], second: list[str]):
-    """Both begin at the same moment, and the shorter account ends first."""
+WORDS = st.lists(st.sampled_from(["a", "an", "the", "table", "is", "7", "seven"]), max_size=12)
+
+
+@given(WORDS, WORDS)
+def test_one_of_two_is_used_up(first, second):
+    """Something always counts as heard in full: one account, or the other."""
     used_first, used_second = align(first, second)
 
     assert used_first == len(first) or used_second == len(second)
     assert 0 <= used_first <= len(first)
     assert 0 <= used_second <= len(second)
+
+
+@given(WORDS, WORDS)
+def test_order_of_the_two_makes_no_difference_where_one_begins_the_other(first, rest):
+    """The beginning of a text is found in it as what it is, whichever is named first."""
+    assert align(first, first + rest) == (len(first), len(first))
+    assert align(first + rest, first) == (len(first), len(first))

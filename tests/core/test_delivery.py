@@ -1,184 +1,226 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many words of a text a voice has spoken, from what it tells and how it sounds."""
+"""How much of its text a voice has spoken: by its timings, its pauses, or its pace."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from livekit_fallback.core.delivery import Delivery, Pause, SpeakingRate, TimedText
 from livekit_fallback.core.script import Script
 
-TEXT = "One little sentence here. Another sentence comes after it. The last is short."
-WORDS = TEXT.split()
-PACE = 10.0  # letters a second
+TEXT = "One two three four. Five six seven eight. Nine ten eleven twelve."
+WORDS = [token.word for token in Script.of(TEXT).tokens]
+PACE = 10.0
 
 
-def timed(*words: str, each: float = 0.5, ends: bool = True) -> Delivery:
-    """A voice that tells of these words, each of which takes half a second."""
+def timed(*words: tuple[str, float, float | None]) -> Delivery:
     delivery = Delivery()
-    for n, word in enumerate(words):
-        delivery.add(TimedText(f"{word} ", n * each, (n + 1) * each if ends else None))
+    for word in words:
+        delivery.add(TimedText(*word))
     return delivery
 
 
-def spoken(delivery: Delivery, seconds: float, *pauses: Pause, text: str = TEXT) -> int:
-    return delivery.spoken(Script.of(text), seconds, pauses, PACE)
+def every_half_second(*texts: str, ends: bool = True) -> Delivery:
+    spans = ((i / 2, (i + 1) / 2 if ends else None) for i in range(len(texts)))
+    return timed(*((text, *span) for text, span in zip(texts, spans, strict=True)))
 
 
-# --- word timings -------------------------------------------------------------------------------
+# --- word timings ------------------------------------------------------------------------------
 
 
-@given(cut=st.integers(0, 130))
-def test_words_that_have_ended_were_spoken(cut: int):
-    """And no others: wherever the audio is cut, each word is on one side of it."""
-    count = spoken(timed(*WORDS), cut / 20)
-
-    assert count == min(len(WORDS), (cut + 1) // 10)  # 50 ms are not missed
-
-
-@pytest.mark.parametrize(("seconds", "count"), [(0.94, 1), (0.96, 2), (1.0, 2), (1.3, 2)])
-def test_a_word_that_lacks_its_last_breath_was_spoken(seconds: float, count: int):
-    """Nobody misses 50 ms of its end."""
-    assert spoken(timed(*WORDS), seconds) == count
-
-
-def test_spelled_otherwise_it_is_the_same_text():
-    """Numbers, case and marks are the voice's own business."""
-    text = "You owe us 21 dollars by Friday."
-    delivery = timed("you", "owe", "us", "twenty", "one", "dollars", "by", "friday")
-
-    assert spoken(delivery, 3.0, text=text) == 5  # up to dollars
-    assert spoken(delivery, 4.0, text=text) == 7
-
-
-def test_nothing_was_spoken_in_no_time():
-    """However much the voice has announced."""
-    assert spoken(timed(*WORDS), 0.0) == 0
-    assert spoken(timed(*WORDS, ends=False), 0.0) == 0
-    assert spoken(Delivery(), 0.0) == 0
-
-
-def test_a_voice_says_whether_it_tells_words():
-    """Some tell where sentences begin, some nothing."""
-    assert [d.is_timed for d in (Delivery(), timed("a", ends=False), timed("a"))] == [
-        False, True, True,
-    ]  # fmt: skip
-    assert [d.ends_words for d in (Delivery(), timed("a", ends=False), timed("a"))] == [
-        False, False, True,
-    ]  # fmt: skip
-
-
-def test_the_end_of_the_last_whole_word():
-    """Audio is cut there, never inside a word."""
-    delivery = timed(*WORDS[:4])
-
-    assert delivery.last_end == 2.0
-    assert [delivery.last_end_by(s) for s in (0.0, 0.49, 0.51, 1.99, 9.0)] == [
-        0.0, 0.5, 0.5, 2.0, 2.0,
-    ]  # fmt: skip
-    assert timed("a", ends=False).last_end_by(9.0) == 0.0
-
-
-def test_letters_that_a_voice_told_nothing_about():
-    """The last words may be missing from its timings, or from its audio."""
-    script = Script.of(TEXT)
-
-    assert timed(*WORDS).untimed_letters(script) == 0
-    assert timed(*WORDS[:-2]).untimed_letters(script) == len("isshort")
-    assert timed(*WORDS, ends=False).untimed_letters(script) is None
-    assert Delivery().untimed_letters(script) is None
-
-
-# --- sentences ----------------------------------------------------------------------------------
-
-
-def test_sentences_before_the_one_that_is_cut_were_spoken():
-    """LiveKit's wrapper tells where each begins; within it the pace has to do."""
+def test_voice_that_said_nothing_of_its_words_is_not_timed():
+    """Then there is only its audio to go by."""
     delivery = Delivery()
-    for text, start in zip(TEXT.replace(". ", ".|").split("|"), (0.0, 2.0, 5.0), strict=True):
-        delivery.add(TimedText(text, start, None))
 
-    assert [spoken(delivery, s) for s in (0.01, 0.4, 2.0, 2.8, 5.0, 7.0)] == [0, 1, 4, 5, 9, 13]
-
-
-# --- pace and pauses ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("seconds", "count"), [(0.3, 1), (0.5, 1), (0.7, 2), (0.9, 2), (1.2, 2)])
-def test_without_timings_the_pace_decides(seconds: float, count: int):
-    """A word counts from its middle on: one, little (6 letters), sentence (8), here (4)."""
-    assert spoken(Delivery(), seconds) == count
+    assert not delivery.is_timed
+    assert not delivery.ends_words
+    assert delivery.untimed_letters(Script.of(TEXT)) is None
+    assert delivery.last_end == 0.0
+    assert delivery.last_end_by(9.0) == 0.0
 
 
-def test_a_pause_where_a_sentence_is_expected_to_end_is_its_end():
-    """A voice twice as slow as is usual is not believed to have skipped words."""
-    first, pause = 2.9, Pause(2.9, 3.3)  # 21 letters: at the usual pace 2.1 s
+@given(st.floats(0, 7, allow_nan=False))
+@example(0.5)
+@example(0.44)
+def test_cut_at_any_second_splits_the_words_without_loss(seconds):
+    """What was heard whole is spoken, what was not is left: no word is in both or in none."""
+    script = Script.of(TEXT)
+    spoken = every_half_second(*WORDS).spoken(script, seconds, [], PACE)
 
-    assert spoken(Delivery(), 3.3, pause) == 4
-    # in the next sentence the pace is that of the first: "another" takes 0.97 s
-    assert [spoken(Delivery(), 3.3 + s, pause) for s in (0.3, 0.7, 1.4)] == [4, 5, 5]
-    assert spoken(Delivery(), first, pause) == 4
+    rest = script.after(spoken)
 
-
-def test_of_two_pauses_the_longer_one_ends_the_sentence():
-    """Commas make pauses, too."""
-    comma, end = Pause(1.5, 1.62), Pause(2.1, 2.5)
-
-    assert spoken(Delivery(), 2.5, comma, end) == 4
+    assert WORDS[:spoken] + [token.word for token in rest.tokens] == WORDS
+    assert spoken == min(len(WORDS), int((seconds + 0.05) / 0.5 + 1e-9))
 
 
-def test_a_pause_far_from_any_end_means_nothing():
-    """A voice may breathe in the middle of a sentence."""
-    assert spoken(Delivery(), 0.9, Pause(0.4, 0.9)) == 2
+@pytest.mark.parametrize(
+    ("seconds", "spoken"), [(0.0, 0), (0.94, 0), (0.96, 1), (1.0, 1), (1.83, 1), (1.95, 2)]
+)
+def test_word_counts_once_nobody_misses_its_end(seconds, spoken):
+    """Fifty milliseconds of a short word's end, or a tenth of a long one's, are no loss."""
+    delivery = timed(("One", 0.0, 1.06), ("two", 1.06, 2.0))
+    assert delivery.spoken(Script.of("One two."), seconds, [], PACE) == spoken
 
 
-def test_a_sentence_whose_pause_was_missed_still_ends():
-    """The next one is not held back by it."""
-    assert spoken(Delivery(), 6.0) > 9
+def test_words_spelled_differently_are_found():
+    """A voice that speaks a number as words has spoken the number."""
+    delivery = every_half_second("It", "is", "twenty", "three", "degrees", "outside", "now")
+    script = Script.of("It is 23 degrees outside now. Put on a coat.")
+
+    assert delivery.spoken(script, 2.5, [], PACE) == 4
+    assert script.after(4).text == "outside now. Put on a coat."
 
 
-@given(seconds=st.floats(0, 20), pauses=st.lists(st.floats(0, 20), max_size=5))
-def test_there_are_no_more_words_than_in_the_text(seconds: float, pauses: list[float]):
-    """Whatever the audio is like; and more audio is never fewer words."""
-    found = [Pause(p, p + 0.3) for p in sorted(pauses)]
-
-    count = spoken(Delivery(), seconds, *found)
-
-    assert 0 <= count <= len(WORDS)
-    assert spoken(Delivery(), 100.0, *found) == len(WORDS)
+def test_letters_of_unsettled_words_are_what_the_voice_did_not_tell():
+    """Not every voice tells about its last words."""
+    assert every_half_second(*WORDS).untimed_letters(Script.of(TEXT)) == 0
+    assert every_half_second(*WORDS[:-2]).untimed_letters(Script.of(TEXT)) == len("eleventwelve")
 
 
-# --- the pace of a voice ------------------------------------------------------------------------
+def test_last_end_is_of_the_last_whole_word():
+    """What of the audio belongs to words that are complete in it."""
+    delivery = every_half_second("One", "two", "three")
+
+    assert delivery.ends_words
+    assert delivery.last_end == 1.5
+    assert [delivery.last_end_by(s) for s in (0.4, 0.49, 0.9, 1.0, 5.0)] == [0, 0.5, 0.5, 1.0, 1.5]
 
 
-def test_a_voice_is_taken_for_an_ordinary_one_at_first():
-    """13 letters a second, and nobody would swear to it."""
+# --- sentence timings --------------------------------------------------------------------------
+
+
+SENTENCES = ("One two three four.", "Five six seven eight.", "Nine ten eleven twelve.")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spoken"),
+    [
+        (0.0, 0),
+        (0.8, 2),  # eight letters by its pace: "One two" are six, half of "three" is not reached
+        (2.0, 4),
+        (2.8, 6),  # of the second sentence, that began at two
+        (4.0, 8),
+    ],
+)
+def test_complete_sentences_count_and_the_last_goes_by_pace(seconds, spoken):
+    """A wrapped voice says when each sentence begins: all before the last are complete."""
+    delivery = timed(*((text, 2.0 * i, None) for i, text in enumerate(SENTENCES)))
+    assert delivery.is_timed
+    assert not delivery.ends_words
+    assert delivery.spoken(Script.of(TEXT), seconds, [], PACE) == spoken
+
+
+def test_sentence_that_has_not_begun_does_not_count():
+    """It was announced ahead of its audio."""
+    delivery = timed(("One two three four.", 3.0, None))
+    assert delivery.spoken(Script.of(TEXT), 0.7, [], PACE) == 2
+
+
+# --- pauses and pace ---------------------------------------------------------------------------
+
+
+def heard(seconds: float, *pauses: tuple[float, float]) -> int:
+    return Delivery().spoken(Script.of(TEXT), seconds, [Pause(*p) for p in pauses], PACE)
+
+
+def test_nothing_was_spoken_in_no_audio():
+    """The next voice begins at the beginning."""
+    assert heard(0.0) == 0
+
+
+def test_pause_where_a_sentence_is_expected_to_end_is_its_end():
+    """The first has 15 letters, so it ends at about 1.5 s, here at 1.8 s."""
+    assert heard(2.1, (1.8, 2.1)) == 4
+
+
+def test_what_follows_a_pause_goes_by_the_pace_until_then():
+    """A slow voice goes on as slowly: 15 letters took 2.2 s, and eight letters take 1.2 s."""
+    assert heard(2.5 + 1.2, (2.2, 2.5)) == 4 + 2
+
+
+def test_pause_in_the_middle_of_a_sentence_is_none():
+    """A breath after the first word is too early for the end of the sentence."""
+    assert heard(0.8, (0.3, 0.5)) == 2
+
+
+def test_longest_pause_is_the_end():
+    """Between two that are near enough."""
+    assert heard(2.2, (1.1, 1.2), (1.7, 2.2)) == 4
+
+
+def test_of_two_pauses_alike_the_nearest_is_the_end():
+    """The other one is a comma."""
+    assert heard(2.2, (1.5, 1.7), (2.0, 2.2)) == 4 + 1  # half a second after the first: "five"
+
+
+def test_sentence_without_a_pause_is_passed_over_when_it_must_be_over():
+    """Some voices hardly pause; after 1.6 times its length, a sentence is over."""
+    assert heard(1.5 * 1.7) > 4
+
+
+def test_pause_at_the_very_beginning_teaches_no_pace():
+    """A pause that begins where the sentence does says nothing about how fast it was spoken."""
+    script = Script.of("A. One two three four.")
+    spoken = Delivery().spoken(script, 1.0, [Pause(0.1, 0.2)], PACE)
+    assert 1 <= spoken <= 4
+
+
+@given(
+    st.floats(0, 20, allow_nan=False),
+    st.lists(st.tuples(st.floats(0, 9), st.floats(0.1, 1.0)), max_size=6),
+    st.floats(5, 40),
+)
+def test_guess_is_always_in_the_text(seconds, pauses, pace):
+    """Whatever the audio looks like, the place found is one in the text."""
+    found = [Pause(start, start + length) for start, length in pauses]
+    assert 0 <= Delivery().spoken(Script.of(TEXT), seconds, found, pace) <= len(WORDS)
+
+
+@given(st.lists(st.floats(0, 9, allow_nan=False), min_size=2, max_size=2))
+def test_more_audio_holds_no_fewer_words(seconds):
+    """Without pauses the guess only ever grows."""
+    assert heard(min(seconds)) <= heard(max(seconds))
+
+
+# --- the pace ----------------------------------------------------------------------------------
+
+
+def test_pace_is_ordinary_until_more_is_known():
+    """A strange voice is taken for one like others."""
     rate = SpeakingRate()
 
     assert rate.letters_per_sec == pytest.approx(13.0)
     assert not rate.is_known
 
 
-def test_its_pace_is_learnt_from_what_it_spoke():
-    """After a few replies it is known, and the newest count."""
+def test_pace_is_learnt_from_whole_texts():
+    """After some seconds of speech the voice's own pace counts for more than the usual one."""
     rate = SpeakingRate()
-    for _ in range(50):
-        rate.learn(200, 10.0)
+
+    rate.learn(letters=80, seconds=8.0)
+    assert not rate.is_known
+    rate.learn(letters=20, seconds=2.0)
+
     assert rate.is_known
-    assert rate.letters_per_sec == pytest.approx(20.0, rel=0.05)
-
-    for _ in range(20):
-        rate.learn(100, 10.0)
-
-    assert rate.letters_per_sec == pytest.approx(10.0, rel=0.1)
+    assert rate.letters_per_sec == pytest.approx((13 * 2 + 100) / 12)
 
 
-@pytest.mark.parametrize(("letters", "seconds"), [(10, 0.0), (10, 0.01), (1, 30.0), (0, 1.0)])
-def test_what_cannot_be_speech_teaches_nothing(letters: int, seconds: float):
-    """A break, a truncated reply, a text of marks."""
+@pytest.mark.parametrize(("letters", "seconds"), [(100, 0.0), (100, -1.0), (49, 10.0), (401, 10.0)])
+def test_impossible_pace_is_not_learnt(letters, seconds):
+    """Text that was spoken in no time, or that hardly was, is a fault and no habit."""
     rate = SpeakingRate()
-
     rate.learn(letters, seconds)
-
     assert rate.letters_per_sec == pytest.approx(13.0)
+    assert not rate.is_known
+
+
+def test_pace_follows_a_voice_that_changes():
+    """Only about the last minute counts, so a new speed is noticed within it."""
+    rate = SpeakingRate()
+    for _ in range(30):
+        rate.learn(letters=100, seconds=10.0)
+    for _ in range(30):
+        rate.learn(letters=200, seconds=10.0)
+
+    assert rate.letters_per_sec == pytest.approx(20.0, rel=0.05)

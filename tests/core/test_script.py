@@ -333,92 +333,117 @@ def test_text_is_surely_spoken_once_a_slow_voice_has_had_time_for_it():
     assert script.is_surely_spoken(5.5)
 
 
-# --- what is left of a text ----------------------------------------------------------------------
+# --- what is left to speak ---------------------------------------------------------------------
 
-REPLY = "Hello there. How are you today? Fine!"
+
+THREE = "Hello there. The table, as you said, is booked! Anything else?"
 
 
 @pytest.mark.parametrize(
     ("words", "rest"),
     [
-        (0, REPLY),
-        (1, "there. How are you today? Fine!"),
-        (2, "How are you today? Fine!"),
-        (5, "today? Fine!"),
-        (6, "Fine!"),
-        (7, ""),
+        (0, THREE),
+        (1, "there. The table, as you said, is booked! Anything else?"),
+        (2, "The table, as you said, is booked! Anything else?"),
+        (4, "as you said, is booked! Anything else?"),
+        (10, "else?"),
+        (11, ""),
     ],
 )
-def test_the_rest_begins_with_the_next_word(words: int, rest: str):
-    """Marks belong to the word before them."""
-    left = Script.of(REPLY).after(words)
-
-    assert left.text == rest
-    assert left.ended
+def test_rest_begins_with_a_word(words, rest):
+    """The marks after a word belong to it: nobody says a full stop."""
+    assert Script.of(THREE).after(words).text == rest
 
 
-def test_the_rest_of_a_growing_text_goes_on_growing():
-    """Flushes stand where they stood, and one that came before the rest is no longer needed."""
-    script = Script()
-    script.push("One two ")
+def test_rest_keeps_what_opens_it():
+    """A quotation mark or bracket before the next word is the next word's."""
+    assert Script.of("He said (again) “yes”.").after(2).text == "(again) “yes”."
+    assert Script.of("He said (again) “yes”.").after(3).text == "“yes”."
+
+
+def test_rest_of_a_text_without_spaces():
+    """A sentence of Chinese can be continued anywhere."""
+    assert Script.of("今天天气很好。我们去公园。").after(6).text == "我们去公园。"
+    assert Script.of("今天天气很好。我们去公园。").after(2).text == "天气很好。我们去公园。"
+
+
+def test_rest_keeps_markup_that_follows():
+    """How the next words are to be spoken is part of the rest; the tag itself is no word."""
+    script = Script.of('One <break time="1s"/> two [laughs] three.')
+
+    assert [token.word for token in script.tokens] == ["one", "two", "three"]
+    assert script.after(1).text == '<break time="1s"/> two [laughs] three.'
+
+
+def test_rest_is_still_growing_if_the_text_is():
+    """The language model writes on; what comes is added to the rest."""
+    script = script_of("One two ", "three")
+
+    rest = script.after(1)
+    assert not rest.ended
+    rest.push(" four")
+
+    assert rest.text == "two three four"
+
+
+def test_rest_is_flushed_where_the_text_was():
+    """What was to be spoken at once still is; a flush of what was spoken already is none."""
+    script = script_of("One ", "two ")
     script.flush()
     script.push("three four")
     script.flush()
 
-    early, late = script.after(1), script.after(2)
+    assert script.after(1).pieces == ["two ", None, "three four", None]
+    assert script.after(2).pieces == ["three four", None]
+    assert script.after(3).pieces == ["four", None]
+    assert script.after(4).pieces == []
 
-    assert early.pieces == ["two ", None, "three four", None]
-    assert late.pieces == ["three four", None]
-    assert not early.ended
+
+SPOKEN = st.lists(st.sampled_from([*WORDS, "7.5 ", "(", "“a” "]), max_size=30).map("".join)
 
 
-def test_markup_is_kept_and_is_no_word():
-    """What stands between two words is spoken with the second."""
-    script = Script.of("One <break time='1s'/> two [laughs] three.")
+@given(SPOKEN, st.data())
+def test_first_words_and_the_rest_are_the_text(text, data):
+    """However many words were spoken, those and the rest are all words: once each, in order."""
+    script = script_of(*tokens(text))
+    words = [token.word for token in script.tokens]
+    spoken = data.draw(st.integers(0, len(words)))
 
-    assert [token.word for token in script.tokens] == ["one", "two", "three"]
-    assert script.after(1).text == "<break time='1s'/> two [laughs] three."
-    assert script.letters == 11
+    rest = script.after(spoken)
+
+    assert words[:spoken] + [token.word for token in rest.tokens] == words
+    assert text.endswith(rest.text)
+
+
+@given(SPOKEN)
+def test_every_word_is_in_one_sentence(text):
+    """The lengths of the sentences are those of the text, and none is empty."""
+    script = Script.of(text)
+    lengths = script.sentence_lengths()
+
+    assert sum(lengths) == len(script.tokens)
+    assert all(lengths)
+
+
+def test_sentences_end_at_marks_and_at_new_lines():
+    """Where a voice pauses."""
+    script = Script.of("One two. “Three!” Four\nfive… 3.5 six。七八。")
+    assert script.sentence_lengths() == [2, 1, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize(
-    ("text", "lengths"),
-    [
-        ("", []),
-        ("One two", [2]),
-        (REPLY, [2, 4, 1]),
-        ("One... two! \n three", [1, 1, 1]),
-        ("你好。再见。", [2, 2]),
-        ("Version 1.2 is out.", [4]),
-        ("... !", []),
-    ],
+    ("word", "first"), [(0, 0), (1, 0), (2, 2), (8, 2), (9, 9), (10, 9), (11, 11), (99, 11)]
 )
-def test_sentences_are_counted_in_words(text: str, lengths: list[int]):
-    """Where one ends a voice pauses."""
-    assert Script.of(text).sentence_lengths() == lengths
+def test_sentence_of_a_word_begins_with_its_first(word, first):
+    """A cut sentence can be spoken again from there; after the last there is nothing."""
+    assert Script.of(THREE).sentence_of(word) == first
 
 
-def test_each_word_stands_in_a_sentence():
-    """A cut sentence can be begun again."""
-    assert [Script.of(REPLY).sentence_of(word) for word in range(8)] == [0, 0, 2, 2, 2, 2, 6, 7]
+def test_nobody_suddenly_speaks_more_than_twice_as_fast():
+    """For a voice whose pace is known, too little audio is told earlier."""
+    script = script_of("A" * 120)
 
-
-@given(words=st.integers(0, 7))
-def test_first_words_and_rest_are_the_text(words: int):
-    """Nothing is left out between two voices, and nothing is in both."""
-    script = Script.of(REPLY)
-
-    rest = [token.word for token in script.after(words).tokens]
-
-    assert [token.word for token in script.tokens][words:] == rest
-
-
-def test_speech_at_twice_the_usual_pace_is_cut_short():
-    """Where the voice is known; others are given the pace of the fastest."""
-    script = Script.of("a" * 100)
-
-    assert not script.is_cut_short(4.0, usual=13.0)
-    assert script.is_cut_short(3.8, usual=13.0)
-    assert not script.is_cut_short(3.8)
-    assert not script.is_cut_short(3.8, usual=39.0)
-    assert script.is_cut_short(2.4, usual=39.0)
+    assert not script.is_cut_short(4.0)
+    assert script.is_cut_short(4.0, usual=12.0)
+    assert not script.is_cut_short(5.1, usual=12.0)
+    assert script.is_cut_short(2.9, usual=35.0)  # impossible for anybody

@@ -105,6 +105,11 @@ def _speech(name: str) -> Script:
     return [Audio(SPEAKS[name])]
 
 
+def _adapt_voices(entries: list[Provider[ScriptedTTS]], **options: Any) -> FallbackTTS:
+    # an outage in mid-reply is a broken reply here, as in the other kinds
+    return FallbackTTS(entries, **{"on_partial": "stop", **options})
+
+
 LLM = Kind(
     "llm", ScriptedLLM, FallbackLLM, lambda name: [Say(name), UsageOnly()], _ask, Say("useful")
 )
@@ -124,16 +129,16 @@ BATCH_STT = Kind(
     _hear,
     Final("useful"),
 )
-TTS = Kind("tts", partial(ScriptedTTS, sample_rate=RATE), FallbackTTS, _speech, _say, Audio(0.2))
+TTS = Kind("tts", partial(ScriptedTTS, sample_rate=RATE), _adapt_voices, _speech, _say, Audio(0.2))
 BATCH_TTS = Kind(
     "batch-tts",
     partial(ScriptedTTS, sample_rate=RATE, streaming=False),
-    FallbackTTS,
+    _adapt_voices,
     _speech,
     _say,
     Audio(0.2),
 )
-SYNTHESIZED = Kind("synthesize", TTS.make, FallbackTTS, _speech, _synthesize, Audio(0.2))
+SYNTHESIZED = Kind("synthesize", TTS.make, _adapt_voices, _speech, _synthesize, Audio(0.2))
 
 KINDS = [LLM, STT, BATCH_STT, TTS, BATCH_TTS]
 
