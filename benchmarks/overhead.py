@@ -15,6 +15,10 @@ first, and the absolute figures where least and most agree.
 
 The cost per request and per unit (LLM chunk, TTS or STT frame) are told apart by sending few and
 many: the slope is the unit, what is left at zero units is the request.
+
+LiveKit's adapter does not watch whether recognisers go silent, so ours is compared with it without
+that. What the audio kept and the watch cost is measured by itself: processor time per second of
+audio in real time, as a share of one core, for one stream, the bundled detector included.
 """
 
 from __future__ import annotations
@@ -34,12 +38,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+from livekit import rtc
 from livekit.agents import llm, stt, tts
 
 from benchmarks.providers import FRAME, BenchLLM, BenchSTT, BenchTTS, Pace
 from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS
 
 FEW, MANY = 10, 210
+FRAME_SEC = 0.02
+WATCHED_SEC = 10.0
+WATCH_TARGET = 2.0  # % of one core
 USES_PER_ROUND = 20
 IDLE_ADAPTERS = 200
 
@@ -81,6 +90,15 @@ class Figure:
     @classmethod
     def of(cls, samples: list[float]) -> Figure:
         return cls(median(samples), min(samples), max(samples))
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one stream of audio costs in real time, in percent of one core, and the promise."""
+
+    what: str
+    percent: Figure
+    target: float | None
 
 
 @dataclass(frozen=True)
@@ -132,8 +150,13 @@ async def use_stt_recognize(listener: stt.STT, pace: Pace) -> None:
     assert (await listener.recognize(FRAME)).alternatives
 
 
+def stt_unwatched(providers: list[Any]) -> FallbackSTT:
+    """Ours, doing what LiveKit's does."""
+    return FallbackSTT(providers, silence_timeout=None)
+
+
 LLM = Subject("llm", BenchLLM, llm.FallbackAdapter, FallbackLLM)
-STT = Subject("stt", BenchSTT, stt.FallbackAdapter, FallbackSTT)
+STT = Subject("stt", BenchSTT, stt.FallbackAdapter, stt_unwatched)
 TTS = Subject("tts", BenchTTS, tts.FallbackAdapter, FallbackTTS)
 
 SCENARIOS = (
@@ -238,6 +261,70 @@ async def bytes_per_adapter(make: Make, provider: Callable[[Pace], Any]) -> floa
     return size / IDLE_ADAPTERS
 
 
+async def measure_watch(*, rounds: int) -> list[Share]:
+    """What a stream in real time costs: directly, and what ours adds without and with the watch."""
+    samples: Samples = {"direct": [], "kept": [], "watched": []}
+    pace = Pace()
+    targets: dict[str, stt.STT] = {
+        "direct": BenchSTT(pace),
+        "kept": stt_unwatched([BenchSTT(pace), BenchSTT(pace)]),
+        "watched": FallbackSTT([BenchSTT(pace), BenchSTT(pace)]),
+    }
+    await listen_in_real_time(targets["watched"], 1.0)  # loads the detector
+    for _ in range(rounds):
+        for name, target in targets.items():
+            samples[name].append(await listen_in_real_time(target, WATCHED_SEC))
+    for target in targets.values():
+        await target.aclose()
+    return [
+        Share("replay buffer and ledger", share_of(samples, "kept", "direct"), None),
+        Share("silence watch with its detector", share_of(samples, "watched", "kept"), None),
+        Share("both", share_of(samples, "watched", "direct"), WATCH_TARGET),
+    ]
+
+
+async def listen_in_real_time(listener: stt.STT, seconds: float) -> float:
+    """Percent of a core that this process used while it listened to so much audio."""
+    frames = voice_like(seconds)
+    async with listener.stream() as stream:
+        began, started = time.perf_counter(), time.process_time()
+        for number, frame in enumerate(frames):
+            stream.push_frame(frame)
+            await asyncio.sleep(max(0.0, began + (number + 1) * FRAME_SEC - time.perf_counter()))
+        used, took = time.process_time() - started, time.perf_counter() - began
+        stream.end_input()
+        async for _ in stream:
+            pass
+    return 100.0 * used / took
+
+
+def voice_like(seconds: float) -> list[rtc.AudioFrame]:
+    """Sound that swells and fades, so that no detector has an easier time than with speech."""
+    count = int(16_000 * FRAME_SEC)
+    at = np.arange(int(seconds * 16_000)) / 16_000
+    carrier = sum(np.sin(2 * np.pi * 140 * n * at) / n for n in range(1, 12))
+    loudness = np.clip(np.sin(2 * np.pi * 1.5 * at), 0.0, 1.0)
+    samples = (6000 * carrier * loudness).astype(np.int16)
+    return [
+        rtc.AudioFrame(samples[i : i + count].tobytes(), 16_000, 1, count)
+        for i in range(0, len(samples) - count + 1, count)
+    ]
+
+
+def share_of(samples: Samples, more: str, less: str) -> Figure:
+    """What one costs beyond the other, round by round."""
+    return Figure.of([a - b for a, b in zip(samples[more], samples[less], strict=True)])
+
+
+def print_shares(shares: list[Share]) -> None:
+    """The table of what hearing every word once costs."""
+    print("\nOne stream of audio in real time, frames of 20 ms: what ours adds, in % of one core")
+    for s in shares:
+        kept = "" if s.target is None else "ok" if s.percent.median <= s.target else "MISSED"
+        bound = "" if s.target is None else f"  <= {s.target:.1f} % {kept}"
+        print(f"{s.what:36}{shown(s.percent, '.2f'):>26}{bound}")
+
+
 def print_table(title: str, rows: list[Row]) -> None:
     """One table: what each adds, and how ours compares to LiveKit's and to what is promised."""
     print(f"\n{title}")
@@ -297,8 +384,11 @@ def main() -> None:
     tables = asyncio.run(run(arguments.rounds))
     for title, rows in tables.items():
         print_table(title, rows)
+    shares = asyncio.run(measure_watch(rounds=min(arguments.rounds, 5)))
+    print_shares(shares)
     if arguments.json:
         figures = {title: [asdict(r) for r in rows] for title, rows in tables.items()}
+        figures["Real time"] = [asdict(s) for s in shares]
         arguments.json.write_text(json.dumps({"machine": about, "tables": figures}, indent=2))
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +14,13 @@ from livekit.agents.vad import VAD, VADEvent, VADEventType, VADStream
 
 from ..core.hearing import Hearing
 from ..core.silence import Moment, SilenceWatch
+from ..errors import EndedEarlyError
 from ..log import logger
 from . import _clock
 from ._listen import ListenAttempt
 from ._tasks import TaskHolder
 from ._timing import Timing
+from .energy_vad import EnergyVAD
 
 # Longer than most utterances; whether the event loop was blocked after it cannot be said of others.
 _WATCHED_SEC = 30.0
@@ -27,8 +30,8 @@ class Endpointing:
     """Watches the recognisers of one caller with a voice activity detector beside them.
 
     Neither LiveKit's metrics nor the recognisers' own events say how late a transcript is, or
-    that one is missing. Should the detector fail, nothing is watched any more, and the call goes
-    on.
+    that one is missing. Should the detector fail, loudness alone has to tell speech from then on:
+    good enough to say that somebody speaks, but not to time anybody by.
 
     Args:
         detector: Makes the stream that hears the caller.
@@ -52,19 +55,22 @@ class Endpointing:
         self._went_silent = went_silent
         self._attempt: ListenAttempt | None = None  # whose words come
         self._pushed = 0.0  # seconds of audio
-        self._stream: VADStream | None = detector.stream()
-        self._is_closed = False
-        self._task = tasks.spawn(self._listen(self._stream), "fallback endpointing")
+        self._tasks = tasks
+        self._is_last_resort = False
+        self._stream: VADStream | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._hear_with(detector)
 
     def push_frame(self, frame: rtc.AudioFrame) -> None:
         """Hear the next frame."""
-        if self._stream is None:
+        stream = self._stream
+        if stream is None:
             return
         self._pushed += frame.samples_per_channel / frame.sample_rate
         try:
-            self._stream.push_frame(frame)
+            stream.push_frame(frame)
         except Exception as error:
-            self._give_up(error)
+            self._give_up(stream, error)
 
     def recogniser_changed(self, attempt: ListenAttempt) -> None:
         """Another recogniser hears the caller from now on."""
@@ -84,7 +90,7 @@ class Endpointing:
         if silence is None:
             return
         if event_type in (SpeechEventType.FINAL_TRANSCRIPT, SpeechEventType.END_OF_SPEECH):
-            silence.settled(self._moment())
+            silence.settled(self._moment(), has_words=has_text)
         elif has_text:
             silence.words_came(self._moment())
         else:
@@ -98,9 +104,26 @@ class Endpointing:
     def close(self) -> None:
         """Stop hearing. Idempotent."""
         self._stream = None
-        if not self._is_closed:  # a second cancellation would break off the closing
-            self._is_closed = True
-            self._task.cancel()
+        task, self._task = self._task, None  # a second cancellation would break off the closing
+        if task is not None:
+            task.cancel()
+
+    def _hear_with(self, detector: VAD) -> None:
+        try:
+            stream = detector.stream()
+        except Exception as error:
+            self._go_on_without(error)
+            return
+        self._stream = stream
+        self._task = self._tasks.spawn(self._listen(stream), "fallback endpointing")
+
+    def _go_on_without(self, error: Exception) -> None:
+        self._stream = self._task = None
+        if not self._is_last_resort:
+            self._is_last_resort = True
+            self._timing = None  # for latencies, loudness is too coarse a measure
+            _warn_of(error)
+            self._hear_with(EnergyVAD())
 
     def _moment(self, ago: float = 0.0) -> Moment:
         return Moment(_clock.now() - ago, self._pushed - ago)
@@ -108,9 +131,11 @@ class Endpointing:
     async def _listen(self, stream: VADStream) -> None:
         try:
             async for event in stream:
-                self._hear(event)
+                if stream is self._stream:
+                    self._hear(event)
+            self._give_up(stream, EndedEarlyError("audio was still coming"))
         except Exception as error:
-            self._give_up(error)
+            self._give_up(stream, error)
         finally:
             await stream.aclose()
 
@@ -152,10 +177,11 @@ class Endpointing:
         if latency is not None and attempt is not None and timing is not None:
             timing.heard(attempt.member, latency, attempt.permit)
 
-    def _give_up(self, error: Exception) -> None:
-        if self._stream is not None:
-            self._stream = None
-            _warn_of(error)
+    def _give_up(self, stream: VADStream, error: Exception) -> None:
+        if stream is self._stream:
+            if self._task is not asyncio.current_task():
+                self._tasks.spawn(stream.aclose(), "fallback closes a detector")
+            self._go_on_without(error)
 
 
 def endpointing(
@@ -169,28 +195,24 @@ def endpointing(
     if detector is None:
         return None
     silence = None if silence_timeout is None else SilenceWatch(silence_timeout)
-    try:
-        return Endpointing(detector, tasks, timing, silence, went_silent)
-    except Exception as error:
-        _warn_of(error)
-        return None
+    return Endpointing(detector, tasks, timing, silence, went_silent)
 
 
 def _warn_of(error: Exception) -> None:
     logger.warning(
-        "the voice activity detector failed, recognisers are not watched",
+        "the voice activity detector failed, speech is told by its loudness",
         extra={"lk.pii.error": repr(error)},
     )
 
 
-def bundled_detector() -> VAD | None:
-    """Return the detector that livekit-agents brings along; ``None`` if it cannot be loaded."""
+def bundled_detector() -> VAD:
+    """Return the detector that livekit-agents brings along, or one by loudness in its place."""
     try:
         return inference.VAD()
     except Exception as error:
         logger.warning(
-            "the bundled voice activity detector cannot be loaded, recognisers are not watched: "
-            "pass vad=",
+            "the bundled voice activity detector cannot be loaded, speech is told by its "
+            "loudness: pass vad=",
             extra={"lk.pii.error": repr(error)},
         )
-        return None
+        return EnergyVAD()

@@ -9,6 +9,10 @@ from typing import NamedTuple
 _MIN_SPEECH_SEC = 0.2
 
 
+# Noise that nobody recognises may go on for long, music on hold for minutes.
+_MAX_PATIENCE_SEC = 60.0
+
+
 class Moment(NamedTuple):
     """A time on both clocks that have to pass: people's, and that of the audio.
 
@@ -37,11 +41,12 @@ class SilenceWatch:
     silent, each owes an end of what it began, and something for speech as long as a word.
 
     Args:
-        patience: Seconds for which a debt may stand.
+        patience: Seconds for which a debt may stand. It doubles, up to a minute, each time that
+            what was taken for speech holds no words, until words come.
     """
 
     def __init__(self, patience: float) -> None:
-        self._patience = patience
+        self._patience = self._patience_for_words = patience
         self._gives_words_meanwhile = False  # by its own account
         self._was_seen_to = False
         self._speaking_since: Moment | None = None
@@ -100,11 +105,14 @@ class SilenceWatch:
     def words_came(self, at: Moment) -> None:
         """The recogniser gave words that it may still change."""
         self._was_seen_to |= self._speaking_since is not None
+        self._patience = self._patience_for_words
         self.began(at)
 
-    def settled(self, at: Moment) -> None:
+    def settled(self, at: Moment, *, has_words: bool = True) -> None:
         """The recogniser gave words for good, or said that speech has ended."""
         self._is_open = False
+        if has_words:
+            self._patience = self._patience_for_words
         self._lives(at)
 
     def forgive(self) -> None:
@@ -112,6 +120,8 @@ class SilenceWatch:
         self._debt = self._speaking_since = None
         self._unanswered = 0.0
         self._is_open = False
+        doubled = min(2 * self._patience, _MAX_PATIENCE_SEC)
+        self._patience = max(self._patience, doubled)
 
     def overdue(self, at: Moment) -> float | None:
         """Return for how long a debt has stood, if that is too long."""

@@ -272,7 +272,8 @@ def test_times_of_who_counts_from_its_own_start_are_moved():
     new = line.final(final("two three", 0.2, 0.8))
 
     assert new is not None
-    assert [new.start_time, new.end_time] == [TIMED(2.2), TIMED(2.8)]
+    assert new.start_time == TIMED(2.2)
+    assert new.end_time == TIMED(2.8)
     assert new.words is not None
     assert [w.start_time for w in new.words] == [TIMED(2.2), TIMED(2.5)]
 
@@ -289,7 +290,8 @@ def test_once_known_the_offset_stays():
     new = line.final(final("three", 3.0, 4.0))
 
     assert new is not None
-    assert [new.start_time, new.end_time] == [TIMED(5.0), TIMED(6.0)]
+    assert new.start_time == TIMED(5.0)
+    assert new.end_time == TIMED(6.0)
 
 
 def test_words_before_the_settled_end_are_cut_off():

@@ -291,7 +291,41 @@ def test_what_nobody_makes_anything_of_is_forgiven():
     line.watch.recogniser_changed(at(3), gives_words_meanwhile=True)
     assert not line.watch.is_owed
     line.watch.speech_began(at(10))
-    assert line.overdue(12) == 2.0
+    assert line.overdue(14) == 4.0
+
+
+def _noise_until_forgiven(line: Line, seconds: float) -> float:
+    """Noise begins then; how long it takes until somebody is asked about it."""
+    line.watch.speech_began(at(seconds))
+    waits = next(n for n in range(1, 1000) if line.overdue(seconds + n) is not None)
+    line.watch.forgive()
+    return waits
+
+
+def test_noise_is_asked_about_ever_less():
+    """Up to once in a minute, until there are words."""
+    line = Line()
+
+    assert [_noise_until_forgiven(line, 1000 * n) for n in range(7)] == [2, 4, 8, 16, 32, 60, 60]
+
+    line.watch.settled(at(8000), has_words=False)
+    assert _noise_until_forgiven(line, 9000) == 60
+
+    line.watch.settled(at(10_000))
+    assert _noise_until_forgiven(line, 11_000) == 2
+
+    line.watch.words_came(at(12_000))
+    line.watch.settled(at(12_001), has_words=False)
+    assert _noise_until_forgiven(line, 13_000) == 2
+
+
+def test_a_patience_of_more_than_a_minute_stays_as_it_is():
+    """Whoever gives so much of it knows why."""
+    line = Line()
+    line.watch = SilenceWatch(90.0)
+    line.watch.recogniser_changed(at(0), gives_words_meanwhile=True)
+
+    assert [_noise_until_forgiven(line, 1000 * n) for n in range(2)] == [90, 90]
 
 
 # --- two clocks --------------------------------------------------------------------------------
@@ -360,6 +394,7 @@ def test_who_stays_dumb_is_found_out(steps: list[tuple[str, float]]):
         now += wait
         _take(line.watch, step, at(now))
     line.watch.speech_ended(at(now))
+    line.watch.settled(at(now))
     line.watch.speech_began(at(now))
     line.watch.speech_ended(at(now + 1))
 

@@ -25,6 +25,7 @@ from tests.support.fake_stt import (
     ScriptedSTT,
     SpeechEnd,
     SpeechStart,
+    UntimedFinal,
     finals_of,
     hear,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "SpeechStart",
     "Step",
     "ToolCall",
+    "UntimedFinal",
     "UsageOnly",
     "Wait",
     "Words",
