@@ -61,7 +61,7 @@ def rows() -> list[Row]:
 
 
 @functools.cache
-def tests_in(path: str) -> set[str]:
+def names_in(path: str) -> set[str]:
     """The names of the tests in a file."""
     tree = ast.parse((ROOT / path).read_text("utf-8"))
     functions = (n for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
@@ -73,7 +73,7 @@ def test_a_row_is_complete_and_its_tests_exist(row: Row):
     """What a reader is promised can be run."""
     assert all(row[:6])
     for path, name in row.tests:
-        assert name in tests_in(path), f"{path} has no {name}"
+        assert name in names_in(path), f"{path} has no {name}"
 
 
 def test_every_phase_of_every_component_is_there():
