@@ -53,6 +53,8 @@ COOL_DOWN = 3.0
 # of the requests at most.
 HEDGE_AFTER_MS = 700
 
+SORRY = "I am sorry, I have trouble with my line. Could you call again in a few minutes?"
+
 
 class HarborKitchen(Agent):
     """Takes table reservations."""
@@ -156,6 +158,8 @@ async def entrypoint(ctx: JobContext) -> None:
             [Provider(model, name=name) for name, model in brains(at).items()],
             temporary_disable_sec=COOL_DOWN,
             hedge_after_ms=HEDGE_AFTER_MS,
+            retry_on_chunk_sent="continue",
+            last_resort=SORRY,
         ),
         FallbackTTS(
             [Provider(model, name=name) for name, model in voices(at).items()],
