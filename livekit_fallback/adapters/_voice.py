@@ -14,7 +14,7 @@ from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
 from ..core.delivery import SpeakingRate
 from ..core.endmark import EndMark
 from ..core.outcome import SERVED, Outcome
-from ..core.script import Script
+from ..core.script import Script, fastest
 from ..errors import CutShortError, DigitalSilenceError, EndedEarlyError, NoOutputError
 from ._assignment import Assignment
 from ._attempt import Attempt
@@ -250,6 +250,9 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         timings = audio.frame.userdata.pop(USERDATA_TIMED_TRANSCRIPT, None)
         if timings:
             handover.time(timings)
+            if handover.delivery.take_back_hurried(fastest(self._usual_pace)):
+                self._fail(CutShortError())
+                return
         for converted in self._resampling.convert(audio):
             handover.push(converted)
         self.delivered = handover.delivered
@@ -289,8 +292,12 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
             # not every voice tells about its last words, but they need their time
             room = handover.pushed - handover.delivery.last_end + _UNTIMED_SEC
             return room < 0.0 or untimed > room * rate.letters_per_sec
-        usual = rate.letters_per_sec if rate.is_known else None
-        return self._script.is_cut_short(self._received, usual)
+        return self._script.is_cut_short(self._received, self._usual_pace)
+
+    @property
+    def _usual_pace(self) -> float | None:
+        rate = self._habits.rate
+        return rate.letters_per_sec if rate.is_known else None
 
     def _is_complete(self) -> bool:
         script = self._script

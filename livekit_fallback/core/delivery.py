@@ -8,7 +8,7 @@ from math import inf
 from typing import NamedTuple
 
 from .alignment import align, tokens_of
-from .script import Script
+from .script import MIN_JUDGED, Script
 
 # Times of words and lengths of frames are rounded by different people.
 _SLACK_SEC = 0.02
@@ -66,6 +66,26 @@ class Delivery:
         self._timed.append(timed)
         self._ends_known = timed.end is not None
         self.last_end = max(self.last_end, timed.end or 0.0)
+
+    def take_back_hurried(self, fastest: float) -> bool:
+        """Forget the newest sentence if the one before it cannot have been spoken.
+
+        A wrapped voice goes on with the next sentence when one of them has ended too early.
+
+        Args:
+            fastest: Letters a second that nobody exceeds.
+
+        Returns:
+            Whether it was.
+        """
+        if self._ends_known or len(self._timed) < 2:
+            return False
+        before, newest = self._timed[-2:]
+        letters = sum(len(token.word) for token in tokens_of(before.text))
+        if letters < MIN_JUDGED or letters <= (newest.start - before.start) * fastest:
+            return False
+        self._timed.pop()
+        return True
 
     def last_end_by(self, seconds: float) -> float:
         """Return when the last word ended that was spoken in so many seconds of audio."""

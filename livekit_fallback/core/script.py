@@ -35,7 +35,7 @@ _USUAL_LETTERS_PER_SEC = 13.0
 _MIN_LETTERS_PER_SEC = 8.0
 
 # Single words are spoken at any speed.
-_MIN_JUDGED = 20
+MIN_JUDGED = 20
 
 
 class Script:
@@ -176,10 +176,7 @@ class Script:
             usual: How many letters a second the voice usually speaks, if that is known: nobody
                 suddenly speaks more than twice as fast.
         """
-        fastest = _MAX_LETTERS_PER_SEC
-        if usual is not None:
-            fastest = min(fastest, usual * _MAX_HASTE)
-        return self.letters >= _MIN_JUDGED and audio_sec * fastest < self.letters
+        return self.letters >= MIN_JUDGED and audio_sec * fastest(usual) < self.letters
 
     def is_surely_spoken(self, audio_sec: float) -> bool:
         """Whether even a slow voice has spoken the whole text in ``audio_sec``."""
@@ -208,6 +205,13 @@ class Script:
         self._letters += _count(self._tail[:length])
         self._tail = self._tail[length:]
         self._scanned = 0
+
+
+def fastest(usual: float | None) -> float:
+    """Return how many letters a second a voice may speak at most, by its usual pace if known."""
+    if usual is None:
+        return _MAX_LETTERS_PER_SEC
+    return min(_MAX_LETTERS_PER_SEC, usual * _MAX_HASTE)
 
 
 def _count(text: str) -> int:

@@ -224,3 +224,34 @@ def test_pace_follows_a_voice_that_changes():
         rate.learn(letters=200, seconds=10.0)
 
     assert rate.letters_per_sec == pytest.approx(20.0, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "seconds", "is_hurried"),
+    [
+        ("One little sentence here. ", 0.5, True),  # 21 letters
+        ("One little sentence here. ", 0.6, False),
+        ("Yes. ", 0.01, False),  # single words are spoken at any speed
+    ],
+)
+def test_a_sentence_may_be_too_short_for_its_words(sentence: str, seconds: float, is_hurried: bool):
+    """Then the next one was not begun, as far as the text is concerned."""
+    delivery = Delivery()
+    delivery.add(TimedText(sentence, 0.0, None))
+    assert not delivery.take_back_hurried(40.0)
+    delivery.add(TimedText("The next. ", seconds, None))
+
+    assert delivery.take_back_hurried(40.0) is is_hurried
+
+    script = Script.of(f"{sentence}The next.")
+    count = delivery.spoken(script, seconds, [], 13.0)
+    assert count <= len(sentence.split()) - is_hurried
+
+
+def test_words_with_ends_are_judged_by_those():
+    """However fast they come."""
+    delivery = Delivery()
+    delivery.add(TimedText("incomprehensibilities", 0.0, 0.1))
+    delivery.add(TimedText("are", 0.1, 0.2))
+
+    assert not delivery.take_back_hurried(40.0)

@@ -76,7 +76,7 @@ async def test_a_voice_with_word_timings_is_continued_at_the_very_word(
     assert WORDS * WORD_SEC - 0.3 <= reply.seconds <= WORDS * WORD_SEC + 0.6
 
 
-@pytest.mark.parametrize("after", [4, 9, 13])  # each sentence is a request of its own to some
+@pytest.mark.parametrize("after", [8, 11, 13])  # each sentence is a request of its own to some
 @pytest.mark.parametrize(
     ("vendors", "how"),
     [
@@ -96,6 +96,18 @@ async def test_a_voice_without_is_continued_near_it(
 
     # the tones of these voices are as long for a short word as for a long one
     assert abs(reply.whole_words - WORDS) <= 3
+
+
+@each({name: LOSSES[name] for name in ("clean end", "error frame")})
+async def test_a_sentence_that_ends_too_early_is_noticed_before_the_next(
+    providers: LocalProviders, plugins: Plugins, fault: Fault, reason: str
+):
+    """OpenAI's plugin takes a broken stream for the end, and its wrapper goes on with the next."""
+    fault = {**fault, "after": 3, "times": 1}
+
+    reply = await continued(providers, plugins, "openai cartesia", fault, "stream")
+
+    assert abs(reply.whole_words - WORDS) <= 3, reason
 
 
 async def test_what_was_spoken_completely_is_not_said_again(
