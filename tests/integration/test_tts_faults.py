@@ -47,7 +47,7 @@ ALL: Cases = {
     "hang": ({"mode": "hang"}, "first_output_timeout"),
     "keepalive": ({"mode": "keepalive", "gap": 0.1}, "first_output_timeout"),
     "slow": ({"mode": "slow", "delay": LATE}, "first_output_timeout"),
-    "silence": ({"mode": "silence"}, "empty"),
+    "silence": ({"mode": "silence"}, "digital_silence"),
     # LiveKit's base class takes a 499 for a cancellation and ends the stream quietly
     "status 499": ({"mode": "status", "status": 499}, "empty"),
     # ... and these the plugins themselves notice, each kind of wire in its own words
@@ -99,12 +99,12 @@ TORN_BODY: Cases = {
     "stall": STALLED["stall"],
     "drop": ({"mode": "drop", "after": HEARD}, "connection"),
     # plugins report a body that is cut off as a good end: only its length gives it away
-    "truncate": ({"mode": "truncate", "after": HEARD}, "ended_early"),
+    "truncate": ({"mode": "truncate", "after": HEARD}, "cut_short"),
 }
 TORN_EVENTS: Cases = {
     **TORN_BODY,
-    "error_frame": ({"mode": "error_frame", "after": HEARD}, "ended_early"),
-    "garbage": ({"mode": "garbage", "after": HEARD}, "ended_early"),
+    "error_frame": ({"mode": "error_frame", "after": HEARD}, "cut_short"),
+    "garbage": ({"mode": "garbage", "after": HEARD}, "cut_short"),
 }
 AFTER_COMMIT: dict[str, Cases] = {
     "cartesia stream": {**TORN_SOCKET, **STALLED},
@@ -169,11 +169,11 @@ def spoken_characters(events: EventRecorder) -> int:
 async def test_after_the_commit_point_the_reply_stops_and_the_loss_is_told(
     providers: LocalProviders, plugins: Plugins, way: str, fault: Fault, reason: str
 ):
-    """What was heard is not said again, what is missing is reported; the next reply is whole."""
+    """With `on_partial="stop"`: what is missing is reported, and the next reply is whole."""
     vendor, how = way.split()
     providers.set_fault(vendor=vendor, service="tts", **fault)
 
-    async with chain(plugins, vendor) as tts:
+    async with chain(plugins, vendor, on_partial="stop") as tts:
         events = EventRecorder(tts)
         broken, following = await heard(said(tts, how)), await heard(said(tts, how))
 

@@ -17,6 +17,7 @@ from tests.support.word_voice import (
     WordVoice,
     heard_in,
     reply,
+    start_of,
     transcript_of,
 )
 
@@ -58,7 +59,7 @@ class Call:
                 pause=fate.choice((0.2, 0.3, 0.5)),
                 timed=timed,
                 speed=fate.choice((2, 5, 20)),
-                kills=self.kills[i : i + 1],
+                kills=[*self.kills[i : i + 1]],
                 name=name,
                 number=i,
                 streaming=streaming,
@@ -108,7 +109,7 @@ async def test_with_timings_every_word_is_spoken_once(first: int, census: Census
 def _assert_told(frames: list[rtc.AudioFrame], words: list[str]) -> None:
     told = transcript_of(frames)
     assert [str(timing).strip() for timing in told] == words
-    starts = [float(timing.start_time) for timing in told]
+    starts = [start_of(timing) for timing in told]
     assert starts == sorted(starts)
     assert starts[-1] < sum(frame.duration for frame in frames)
 
