@@ -88,9 +88,16 @@ class Delivery:
         return True
 
     def last_end_by(self, seconds: float) -> float:
-        """Return when the last word ended that was spoken in so many seconds of audio."""
-        ends = (t.end for t in reversed(self._timed) if t.end is not None)
-        return next((end for end in ends if end <= seconds + _SLACK_SEC), 0.0)
+        """Return until when the words last that were spoken in so many seconds of audio.
+
+        The pause after a word is part of it, as far as it is known where the next one begins.
+        """
+        following = 0.0
+        for timed in reversed(self._timed):
+            if timed.end is not None and timed.end <= seconds + _SLACK_SEC:
+                return max(timed.end, following)
+            following = timed.start
+        return 0.0
 
     def untimed_letters(self, script: Script) -> int | None:
         """Return the letters of a text that a voice told nothing about.

@@ -87,6 +87,13 @@ def test_last_end_is_of_the_last_whole_word():
     assert [delivery.last_end_by(s) for s in (0.4, 0.49, 0.9, 1.0, 5.0)] == [0, 0.5, 0.5, 1.0, 1.5]
 
 
+def test_pause_after_a_word_belongs_to_it():
+    """The next voice does not fall into the word: the pause that was spoken is heard."""
+    delivery = timed(("One.", 0.0, 0.5), ("Two", 0.9, 1.4), ("three", 1.4, 1.8))
+
+    assert [delivery.last_end_by(s) for s in (0.3, 0.6, 1.0, 1.5, 2.0)] == [0, 0.9, 0.9, 1.4, 1.8]
+
+
 # --- sentence timings --------------------------------------------------------------------------
 
 

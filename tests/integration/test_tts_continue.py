@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vendors' real voices, lost at several points of a reply: the next one goes on."""
+"""Real voices that are lost in mid-reply, and the real voices that go on for them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from livekit_fallback import FallbackTTS, Provider
-from tests.integration.support import DEADLINES, Cases, Fault, each, failovers, recoverable
-from tests.integration.voice import TEXT, WORD_SEC, WORDS, Heard, heard, said
+from tests.integration.support import STALL, failovers, recoverable
+from tests.integration.voice import WORD_SEC, heard
 from tests.support.recorder import EventRecorder
 
 if TYPE_CHECKING:
@@ -20,121 +20,148 @@ if TYPE_CHECKING:
 
     from examples.local_providers import LocalProviders
     from tests.integration.plugins import Plugins
+    from tests.integration.voice import Heard
 
-# In tenths of a second of audio: in the first sentence, in the second, near the end.
-POINTS = (4, 9, 17, 26, 33, 41)
+# The local voice is as long over each word: a guess by letters is right where words are alike.
+TEXT = (
+    "Every guest knows about these seats. Lunch menus start around noon today. "
+    "Fresh bread comes with olive paste. Please phone again before eight today."
+)
+WORDS = len(TEXT.split())
+AFTER = [9, 14, 33, 44]  # chunks of a tenth of a second: in words 4, 6, 14 and 18
+TIMED = ["drop", "stall", "truncate", "error_frame"]
+UNTIMED = ["drop", "stall"]
 
-LOSSES: Cases = {
-    "drop": ({"mode": "drop"}, ""),
-    "stall": ({"mode": "stall"}, ""),
-    "clean end": ({"mode": "truncate"}, ""),
-    "error frame": ({"mode": "error_frame"}, ""),
-}
 
-
-def chain(plugins: Plugins, vendors: str, **options: Any) -> contextlib.aclosing[FallbackTTS]:
-    """Voices of these vendors, in this order."""
+def line(plugins: Plugins, *vendors: str, **options: Any) -> contextlib.aclosing[FallbackTTS]:
     make: dict[str, Callable[[], TTS]] = {
         "cartesia": plugins.cartesia_tts,
         "openai": plugins.openai_tts,
         "deepgram": plugins.deepgram_tts,
     }
-    voices = [Provider(make[name](), name=name) for name in vendors.split()]
-    return contextlib.aclosing(FallbackTTS(voices, **{**DEADLINES, **options}))
+    voices = [Provider(make[name](), name=name) for name in vendors]
+    limits: dict[str, Any] = {"attempt_timeout": 1.0, "stall_timeout": STALL, "probe": None}
+    return contextlib.aclosing(FallbackTTS(voices, **{**limits, **options}))
 
 
-async def continued(
-    providers: LocalProviders, plugins: Plugins, vendors: str, fault: Fault, how: str
-) -> Heard:
-    """The reply as it was heard; one voice was lost in it, and nobody was alarmed."""
-    first, second = vendors.split()
-    providers.set_fault(vendor=first, service="tts", **fault)
-    async with chain(plugins, vendors) as tts:
+async def spoken(tts: FallbackTTS, how: str = "stream") -> Heard:
+    """Have the text spoken, all at once or word by word."""
+    if how == "synthesize":
+        return await heard(tts.synthesize(TEXT))
+    stream = tts.stream()
+    for word in TEXT.split():
+        stream.push_text(word + " ")
+    stream.end_input()
+    return await heard(stream)
+
+
+@pytest.mark.parametrize("after", AFTER)
+@pytest.mark.parametrize("mode", TIMED)
+@pytest.mark.parametrize("backup", ["deepgram", "openai"])
+async def test_next_voice_goes_on_where_cartesia_was_lost(
+    providers: LocalProviders, plugins: Plugins, backup: str, mode: str, after: int
+):
+    """Cartesia tells when it speaks which word: all of them are heard once."""
+    providers.set_fault(mode, vendor="cartesia", service="tts", after=after)
+
+    async with line(plugins, "cartesia", backup) as tts:
         events = EventRecorder(tts)
-        reply = await heard(said(tts, how))
+        reply = await spoken(tts)
 
     assert reply.error is None
-    assert [(a, b) for a, b, _ in failovers(events)] == [(first, second)]
-    assert reply.voices == [first, second]
-    assert events.of("output_lost") == []
+    assert (reply.voices, reply.words) == (["cartesia", backup], WORDS)
+    assert reply.seconds == pytest.approx(WORDS * WORD_SEC, abs=0.35)
+    assert [move[:2] for move in failovers(events)] == [("cartesia", backup)]
     assert recoverable(events) == [True]
-    return reply
+    assert events.of("output_lost") == []
 
 
-@pytest.mark.parametrize("after", POINTS)
-@pytest.mark.parametrize("backup", ["openai", "deepgram"])
-@each(LOSSES)
-async def test_a_voice_with_word_timings_is_continued_at_the_very_word(
-    providers: LocalProviders, plugins: Plugins, fault: Fault, reason: str, backup: str, after: int
+# OpenAI is asked for one sentence after the other where LiveKit's wrapper has it stream.
+WAYS = [
+    *(("deepgram", how, after) for how in ("stream", "synthesize") for after in AFTER),
+    *(("openai", "stream", after) for after in (9, 12)),
+    *(("openai", "synthesize", after) for after in AFTER),
+]
+
+
+@pytest.mark.parametrize(("vendor", "how", "after"), WAYS)
+@pytest.mark.parametrize("mode", UNTIMED)
+async def test_cartesia_goes_on_for_a_voice_that_tells_no_times(
+    providers: LocalProviders, plugins: Plugins, vendor: str, mode: str, after: int, how: str
 ):
-    """Every word is heard once; of one that was cut a fragment may be heard before it."""
-    fault = {**fault, "after": after}
+    """The place is found by the pace that the voice was heard to have in a reply before."""
+    async with line(plugins, vendor, "cartesia") as tts:
+        for _ in range(3):
+            assert (await spoken(tts, how)).words == WORDS
+        providers.set_fault(mode, vendor=vendor, service="tts", after=after)
+        events = EventRecorder(tts)
+        reply = await spoken(tts, how)
 
-    reply = await continued(providers, plugins, f"cartesia {backup}", fault, "stream")
+    assert reply.error is None
+    assert reply.voices == [vendor, "cartesia"]
+    assert abs(reply.words - WORDS) <= 2
+    assert [move[:2] for move in failovers(events)] == [(vendor, "cartesia")]
+    assert events.of("output_lost") == []
 
-    assert reply.whole_words == WORDS, reason
-    assert WORDS * WORD_SEC - 0.3 <= reply.seconds <= WORDS * WORD_SEC + 0.6
 
-
-@pytest.mark.parametrize("after", [8, 11, 13])  # each sentence is a request of its own to some
-@pytest.mark.parametrize(
-    ("vendors", "how"),
-    [
-        ("deepgram cartesia", "stream"),
-        ("openai cartesia", "stream"),
-        ("openai deepgram", "synthesize"),
-        ("cartesia openai", "synthesize"),
-    ],
-)
-async def test_a_voice_without_is_continued_near_it(
-    providers: LocalProviders, plugins: Plugins, vendors: str, how: str, after: int
+@pytest.mark.parametrize("vendor", ["deepgram", "openai"])
+async def test_audio_that_ends_much_too_early_is_continued(
+    providers: LocalProviders, plugins: Plugins, vendor: str
 ):
-    """The words of the cut sentence are estimated, all others are heard once."""
-    fault = {"mode": "drop", "after": after}
+    """A clean end that hides a loss is noticed by the length of the audio."""
+    providers.set_fault("truncate", vendor=vendor, service="tts", after=8)
 
-    reply = await continued(providers, plugins, vendors, fault, how)
+    async with line(plugins, vendor, "cartesia") as tts:
+        events = EventRecorder(tts)
+        reply = await spoken(tts, "synthesize")
 
-    # the tones of these voices are as long for a short word as for a long one
-    assert abs(reply.whole_words - WORDS) <= 3
+    assert reply.voices == [vendor, "cartesia"]
+    assert abs(reply.words - WORDS) <= 2
+    assert failovers(events) == [(vendor, "cartesia", "cut_short")]
 
 
-@each({name: LOSSES[name] for name in ("clean end", "error frame")})
+@pytest.mark.parametrize("mode", ["truncate", "error_frame"])
 async def test_a_sentence_that_ends_too_early_is_noticed_before_the_next(
-    providers: LocalProviders, plugins: Plugins, fault: Fault, reason: str
+    providers: LocalProviders, plugins: Plugins, mode: str
 ):
     """OpenAI's plugin takes a broken stream for the end, and its wrapper goes on with the next."""
-    fault = {**fault, "after": 3, "times": 1}
+    providers.set_fault(mode, vendor="openai", service="tts", after=3, times=1)
 
-    reply = await continued(providers, plugins, "openai cartesia", fault, "stream")
+    async with line(plugins, "openai", "cartesia") as tts:
+        events = EventRecorder(tts)
+        reply = await spoken(tts)
 
-    assert abs(reply.whole_words - WORDS) <= 3, reason
+    assert reply.error is None
+    assert failovers(events) == [("openai", "cartesia", "cut_short")]
+    assert abs(reply.words - WORDS) <= 2
 
 
 async def test_what_was_spoken_completely_is_not_said_again(
     providers: LocalProviders, plugins: Plugins
 ):
     """A connection that breaks behind the last word has harmed nobody."""
-    async with chain(plugins, "cartesia openai") as tts:
-        events = EventRecorder(tts)
-        providers.set_fault("drop", vendor="cartesia", service="tts", after=WORDS * 4)
-        reply = await heard(said(tts))
+    providers.set_fault("drop", vendor="cartesia", service="tts", after=WORDS * 4)
 
-    assert (reply.error, reply.whole_words) == (None, WORDS)
-    assert reply.voices == ["cartesia"]
-    assert events.of("failover") == []
+    async with line(plugins, "cartesia", "openai") as tts:
+        events = EventRecorder(tts)
+        reply = await spoken(tts)
+
+    assert (reply.error, reply.words, reply.voices) == (None, WORDS, ["cartesia"])
+    assert failovers(events) == []
 
 
 async def test_a_cut_sentence_is_begun_again_on_request(
     providers: LocalProviders, plugins: Plugins
 ):
     """With `restart_sentence` its first words are heard twice, and no others."""
-    providers.set_fault("drop", vendor="cartesia", service="tts", after=17)
-    async with chain(plugins, "cartesia openai", on_partial="restart_sentence") as tts:
-        reply = await heard(said(tts))
+    providers.set_fault("drop", vendor="cartesia", service="tts", after=33)
 
-    first = len(TEXT.split(". ")[0].split())
-    assert WORDS < reply.whole_words <= WORDS + first + 8
+    async with line(plugins, "cartesia", "openai", on_partial="restart_sentence") as tts:
+        reply = await spoken(tts)
+
+    assert WORDS < reply.words <= WORDS + 6
     asked = [
         e["text"] for e in providers.log if (e["vendor"], e["event"]) == ("openai", "finished")
     ]
+    assert asked
     assert all(text[:1].isupper() for text in asked)

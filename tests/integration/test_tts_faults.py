@@ -169,7 +169,7 @@ def spoken_characters(events: EventRecorder) -> int:
 async def test_after_the_commit_point_the_reply_stops_and_the_loss_is_told(
     providers: LocalProviders, plugins: Plugins, way: str, fault: Fault, reason: str
 ):
-    """What was heard is not said again, what is missing is reported; the next reply is whole."""
+    """With `on_partial="stop"`: what is missing is reported, and the next reply is whole."""
     vendor, how = way.split()
     providers.set_fault(vendor=vendor, service="tts", **fault)
 

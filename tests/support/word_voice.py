@@ -221,3 +221,9 @@ def heard_in(frames: list[rtc.AudioFrame], voices: list[WordVoice]) -> Heard:
 def transcript_of(frames: list[rtc.AudioFrame]) -> list[TimedString]:
     """The timed transcript that came with this audio."""
     return [t for f in frames for t in f.userdata.get(USERDATA_TIMED_TRANSCRIPT, [])]
+
+
+def start_of(timing: TimedString) -> float:
+    """When a word begins, which every voice here tells."""
+    assert utils.is_given(timing.start_time)
+    return timing.start_time
