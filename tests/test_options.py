@@ -87,6 +87,7 @@ RANGES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "a callable, or None": ([callable, None], [True, 0, "yes", []]),
     "'next', 'all', or None": (["next", "all", None], ["none", "", True, 2, []]),
+    "0 or 1": ([0, 1], [2, -1, 1.0, True, None]),
     "'reply' or 'call'": (["reply", "call"], ["Reply", "", None, True, 1]),
     "True or False": ([True, False], [0, 1, "true", None]),
 }
@@ -109,6 +110,7 @@ RANGES: dict[str, tuple[list[Any], list[Any]]] = {
     SHARES,
     RULE,
     BACKUPS,
+    ONE,
     STICKINESS,
     SWITCH,
 ) = RANGES
@@ -123,6 +125,7 @@ OPTIONS = {
     "max_disable_sec": SECONDS,
     "replay_buffer_sec": SECONDS,
     "silence_timeout": TIMEOUT,
+    "standby": ONE,
     "max_retry": COUNT,
     "max_retry_per_llm": COUNT,
     "max_retry_per_stt": COUNT,

@@ -49,8 +49,8 @@ class Said:
         self._words = list(words)
         self._in_part = in_part
 
-    def __bool__(self) -> bool:
-        return bool(self._words)
+    def __len__(self) -> int:
+        return len(self._words)
 
     def copy(self) -> Said:
         """Return the same words, to be used up by another recogniser."""
