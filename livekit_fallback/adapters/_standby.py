@@ -293,8 +293,7 @@ class Standbys:
         for index in self._chain.health.order(now):
             member = self._chain.members[index]
             if index != working and not member.is_wrapped and not member.is_stateful:
-                usable = self._chain.health.usable(index, now)
-                return member if usable else None
+                return member if self._chain.health.circuit(index).state.is_usable else None
         return None
 
     def _lost(self, standby: Standby) -> None:
