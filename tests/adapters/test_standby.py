@@ -292,3 +292,32 @@ async def test_off_by_default(census: Census):
         await it.speak(0.5)
 
         assert it.open_streams == ["a"]
+
+
+async def test_one_that_hears_everything_stays_however_long_the_call(census: Census):
+    """Words that both have given are forgotten: they are no arrears."""
+    talks = [Repeat([Wait(0.2), UntimedFinal("one two three four five")], times=20)]
+    async with call(census, talks, talks) as it:
+        await it.speak(5.0)
+
+        assert len(it.finals) == 20
+        assert it.open_streams == ["a", "b"]
+        assert len(it.b.calls) == 1
+
+
+async def test_its_usage_is_counted_once_behind_another_adapter():
+    """Adapters may be nested; the outer one passes on what the inner one used."""
+    counts = [Repeat([Wait(0.2), AudioUsage(0.2)])]
+    inner = FallbackSTT(
+        [ScriptedSTT(QUIET, name="a"), ScriptedSTT(counts, name="b")],
+        vad=ScriptedVAD(),
+        standby=1,
+        silence_timeout=None,
+    )
+    outer = FallbackSTT([inner], vad=ScriptedVAD(), silence_timeout=None)
+    events = EventRecorder(outer, ALL_EVENTS)
+    async with calling(outer) as caller:
+        await caller.speak(50)
+
+    used = sum(m.audio_duration for m in events.of("metrics_collected"))
+    assert used == pytest.approx(0.8, abs=0.21)
