@@ -34,6 +34,7 @@ _RANGES = {
     "temporary_disable_sec": "a number of seconds, 0 or more",
     "max_disable_sec": "a number of seconds, 0 or more",
     "replay_buffer_sec": "a number of seconds, 0 or more",
+    "standby": "0 or 1",
     "silence_timeout": "a number of seconds greater than 0, or None for no limit",
     "max_retry": "a whole number, 0 or more",
     "max_retry_per_llm": "a whole number, 0 or more",

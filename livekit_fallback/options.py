@@ -197,11 +197,14 @@ class STTOptions(AdapterOptions, total=False):
             back. Speech is what a voice activity detector hears: ``vad``, or the one that
             livekit-agents bundles. If another recogniser makes nothing of the same audio either,
             nobody is blamed. ``None``: silence is not watched, and no detector runs for it.
+        standby: How many providers listen along (0 or 1), to take over without a new connection
+            when the one at work fails. What they hear is billed as well.
     """
 
     max_retry_per_stt: Count
     replay_buffer_sec: Seconds
     silence_timeout: Timeout
+    standby: Annotated[int, Ge(0), Le(1)]
 
 
 @with_config(NO_OTHERS)
@@ -312,6 +315,8 @@ STT_DEFAULTS: STTOptions = {
     # recognisers settle speech 0.1-1 s after its end, and give first words as early; a caller who
     # gets no answer for longer asks again
     "silence_timeout": 3.0,
+    # it doubles the price of recognition, and a new connection takes less than half a second
+    "standby": 0,
 }
 
 TTS_DEFAULTS: TTSOptions = {

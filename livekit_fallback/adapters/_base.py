@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from livekit.agents import APIConnectOptions
 
 from ..events import Component
+from ..provider import Member
 from . import _settings
 from ._assignment import Assignment
 from ._chain import Chain
@@ -102,7 +103,12 @@ def patient_options() -> APIConnectOptions:
 
 def connect_options(assignment: Assignment) -> APIConnectOptions:
     """Return options for a provider that has to connect within its attempt's deadline."""
-    timeout = assignment.member.limits.attempt_timeout
+    return member_options(assignment.member)
+
+
+def member_options(member: Member[Any]) -> APIConnectOptions:
+    """Return options for a provider that has to connect within its own deadline."""
+    timeout = member.limits.attempt_timeout
     return APIConnectOptions(
         max_retry=0, retry_interval=0.0, timeout=_PATIENT_SEC if timeout is None else timeout
     )

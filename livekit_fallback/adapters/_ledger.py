@@ -9,7 +9,7 @@ from livekit.agents.stt import SpeechData, SpeechEvent
 
 from ..core.said import Said
 from ._replay import PAUSE_SEC, ReplayBuffer
-from ._transcript import ending_with, shifted, without_beginning
+from ._transcript import ending_with, not_before, shifted, without_beginning
 
 # A plugin that loses its connection may give what it has as final, and only then say so. A
 # recogniser that is still there after this much audio has meant it.
@@ -75,6 +75,32 @@ class Ledger:
         self._shift = None
         return self._begun_at
 
+    def take_over(self, begun_at: float, began_with: float, expected: Said) -> None:
+        """Another recogniser has listened along, and is the one at work from now on.
+
+        Args:
+            begun_at: The time of its first sample.
+            began_with: The same as a position.
+            expected: Words that are settled, and that it has not given yet.
+        """
+        self.unconfirmed_at = None
+        self._new_from = self._begun_at = begun_at
+        self._began_with = began_with
+        self._expected = expected
+        # what it has heard so far comes at once, whenever it was said
+        self._caught_up_at = self._kept.end + _CONFIRMED_SEC
+        self._shift = None
+
+    @property
+    def settled_and_kept(self) -> Said:
+        """The words that are settled although their audio is kept."""
+        return self._said.copy()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether no word is settled whose audio is kept."""
+        return not self._said and self.unconfirmed_at is None
+
     def confirm_by(self, now: float) -> bool:
         """Take a final for meant if its recogniser has lived on for long enough since."""
         at = self.unconfirmed_at
@@ -104,6 +130,8 @@ class Ledger:
         trim = self._expected.use_up if is_final else self._expected.trim
         rest = trim(on_time.text) if self._expected else on_time.text
         fresh = on_time if rest == on_time.text else ending_with(on_time, rest)
+        if self._new_from is not None and fresh.end_time > 0.0:
+            fresh = not_before(fresh, self._settled_until)
         if fresh is data:
             return event
         if not fresh.text.strip():

@@ -23,6 +23,7 @@ from ._outbox import OutboxStream
 from ._probe import MakeProbe
 from ._replay import ReplayBuffer
 from ._request import Request
+from ._standby import Standby, Standbys
 
 # A probe repeats the end of the last utterance: enough words to be sure of a transcript.
 _PROBE_SEC = 6.0
@@ -57,6 +58,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         language: NotGivenOr[str],
         *,
         replay_buffer_sec: float,
+        standby: int,
         endpointing: Callable[[Callable[[float], None]], Endpointing | None],
     ) -> None:
         super().__init__(stt=stt, conn_options=conn_options)
@@ -64,6 +66,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._language = language
         self._kept = ReplayBuffer(replay_buffer_sec)
         self._ledger = Ledger(self._kept)
+        self._standbys = Standbys(chain, language, self._kept, self._ledger) if standby else None
         self._settled_at = 0.0  # how much audio there was when the last words were
         self._endpointing = endpointing(self._went_silent)
         self._silent: list[int] = []  # who gave nothing for the speech that is not settled
@@ -114,10 +117,23 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         if self._endpointing is not None:
             self._endpointing.push_frame(frame)
         attempt = self._attempt
+        if self._standbys is not None:
+            self._stand_by(frame)
         if attempt is None or attempt.ears is None:
             return
         if attempt.feed(attempt.ears.push_frame, frame):
             self._kept.trim()
+
+    def _stand_by(self, frame: rtc.AudioFrame | None) -> None:
+        assert self._standbys is not None
+        attempt = self._attempt
+        is_at_work = attempt is not None and attempt.ears is not None
+        working = attempt.member.index if attempt is not None and is_at_work else None
+        self._standbys.push(frame, working, self._elapsed)
+
+    @property
+    def _elapsed(self) -> float:
+        return _clock.wall() - self.start_time
 
     def _confirm(self) -> None:
         if self._ledger.confirm_by(self._kept.end):
@@ -128,6 +144,8 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._check_input_not_ended()
         self._check_not_closed()
         self._kept.mark_flush()
+        if self._standbys is not None:
+            self._stand_by(None)
         if self._attempt is not None and self._attempt.ears is not None:
             self._attempt.feed(_flush, self._attempt.ears)
 
@@ -160,6 +178,8 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._close_utterance()
             if self._endpointing is not None:
                 self._endpointing.close()
+            if self._standbys is not None:
+                self._standbys.close()
 
     def _make_attempt(self, given: Assignment) -> ListenAttempt:
         self._attempt = None
@@ -167,8 +187,14 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._partial = ""
         if self._utterance.provider_changed():
             self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
-        open_stream = partial(open_ears, self._language, given)
-        self._attempt = ListenAttempt(given, open_stream, self, prime=self._begin)
+        standby = None if self._standbys is None else self._standbys.take(given.member.index)
+        if standby is None:
+            open_stream = partial(open_ears, self._language, given)
+            self._attempt = ListenAttempt(given, open_stream, self, prime=self._begin)
+        else:
+            self._attempt = ListenAttempt(
+                given, standby.adopt, self, prime=partial(self._take_over, standby)
+            )
         if self._endpointing is not None:
             self._endpointing.recogniser_changed(self._attempt)
         return self._attempt
@@ -176,12 +202,19 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
     def _begin(self, ears: RecognizeStream) -> None:
         """Give a recogniser the audio that no final transcript has settled."""
         self._ledger.zero = self.start_time_offset
-        ears.start_time_offset = self._ledger.begin(_clock.wall() - self.start_time)
+        ears.start_time_offset = self._ledger.begin(self._elapsed)
         for frame in self._kept.content:
             if frame is None:
                 ears.flush()
             else:
                 ears.push_frame(frame)
+        if self.input_ended and self._attempt is not None:
+            self._attempt.end_input_soon(ears)
+        self._kept.trim()
+
+    def _take_over(self, standby: Standby, ears: RecognizeStream) -> None:
+        """Go on with a recogniser that has heard everything already."""
+        self._ledger.take_over(standby.begun_at, standby.began_with, standby.expected)
         if self.input_ended and self._attempt is not None:
             self._attempt.end_input_soon(ears)
         self._kept.trim()
@@ -295,6 +328,8 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             sample = partial(probe_with, tail, self._language)
         self._settled_at = self._kept.end
         self._ledger.settle(new)
+        if self._standbys is not None and new is not None:
+            self._standbys.settled(new.alternatives[0].text)
         self._chain.remember(sample)
         if self._request is not None:
             self._request.renew(attempt)

@@ -25,8 +25,14 @@ def without_beginning(data: SpeechData, position: float) -> SpeechData:
     tokens = data.text.split()
     if count and len(tokens) == len(words):
         data = replace(data, text=" ".join(tokens[count:]), words=words[count:])
-    end = max(position, data.end_time)
-    return replace(data, start_time=max(position, data.start_time), end_time=end)
+    return not_before(data, position)
+
+
+def not_before(data: SpeechData, position: float) -> SpeechData:
+    """Return a transcript that begins no earlier than a position, by its times."""
+    if data.start_time >= position:
+        return data
+    return replace(data, start_time=position, end_time=max(position, data.end_time))
 
 
 def ending_with(data: SpeechData, rest: str) -> SpeechData:

@@ -9,7 +9,11 @@ from typing import Any, NamedTuple
 from ..core.circuit import Permit
 from ..core.outcome import FailureKind, Outcome
 from ..errors import AttemptReport, SilentError
+from . import _clock
 from ._chain import Chain
+
+# Words that come so long after a silence are not those that it swallowed, if there were any.
+_OTHER_SPEECH_SEC = 30.0
 
 
 class Failed(NamedTuple):
@@ -42,6 +46,7 @@ class Verdicts:
         self._holds = chain.component != "stt" and len(chain.members) > 1
         self._rejections: list[Failed] = []
         self._silences: list[Failed] = []
+        self._silent_at = 0.0  # when the last of them was found out
         self._retried: Failed | None = None
 
     def record(self, failed: Failed, *, is_retried: bool) -> None:
@@ -52,9 +57,10 @@ class Verdicts:
         elif self._is_rejection(failed.report):
             self._reject(failed)
         elif isinstance(failed.report.error, SilentError):
+            self._silent_at = _clock.now()
             self._silences.append(failed)
         else:
-            self.settle()
+            self._settle_rejections()  # but whether there were words is still open
             self._chain.record(*failed)
 
     def make_good(self) -> None:
@@ -65,11 +71,17 @@ class Verdicts:
 
     def settle(self) -> None:
         """Hold what was held back against the providers: somebody else saw nothing wrong."""
-        if self._rejections or self._silences:
-            held = self._rejections + self._silences
-            self._rejections, self._silences = [], []
-            for failed in held:
-                self._chain.record(*failed)
+        self._settle_rejections()
+        if self._silences and _clock.now() - self._silent_at > _OTHER_SPEECH_SEC:
+            self.forgive_silence()
+        silences, self._silences = self._silences, []
+        for failed in silences:
+            self._chain.record(*failed)
+
+    def _settle_rejections(self) -> None:
+        rejections, self._rejections = self._rejections, []
+        for failed in rejections:
+            self._chain.record(*failed)
 
     def forgive_silence(self) -> None:
         """There was nothing to hear: whoever heard nothing has not failed."""
@@ -77,7 +89,8 @@ class Verdicts:
         self._acquit(silences)
 
     def close(self) -> None:
-        """The request is over: nothing more is to come."""
+        """The request is over: nothing more is to come, and no words have come of a silence."""
+        self.forgive_silence()
         self.settle()
         if self._retried is not None:
             self._chain.record(*self._retried)
@@ -89,7 +102,7 @@ class Verdicts:
         circuits = map(self._chain.health.circuit, range(len(self._chain.members)))
         could_be_asked = {i for i, circuit in enumerate(circuits) if not circuit.is_barred}
         if len(rejected_by) == 1 or not could_be_asked <= rejected_by:
-            self.settle()
+            self._settle_rejections()
         held, self._rejections = self._rejections, []
         self._acquit(held)
 

@@ -88,6 +88,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
         ]
         super().__init__(capabilities=combined(members))
         self._replay_buffer_sec = opts["replay_buffer_sec"]
+        self._standby = opts["standby"]
         self._is_batch = False  # how it was used last
         self._adopt(Chain(self, "stt", members, opts, self._ping))
         self._given_vad = vad
@@ -121,6 +122,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
             self._chain,
             language,
             replay_buffer_sec=self._replay_buffer_sec,
+            standby=self._standby,
             endpointing=partial(
                 endpointing, self._detector, self._chain.tasks, self._timing, self._silence_timeout
             ),

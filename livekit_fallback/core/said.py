@@ -23,11 +23,23 @@ class Said:
     """
 
     def __init__(self, words: tuple[str, ...] = (), *, in_part: bool = False) -> None:
-        self._words = list(words)
+        self._known = list(words)
+        self._texts: list[str] = []  # likewise, not looked at yet: most are never asked about
         self._in_part = in_part
 
     def __bool__(self) -> bool:
-        return bool(self._words)
+        return bool(self._known or self._texts)
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    @property
+    def _words(self) -> list[str]:
+        if self._texts:
+            self._known += [token.word for text in self._texts for token in tokens_of(text)]
+            self._texts.clear()
+            del self._known[:-_MAX_WORDS]
+        return self._known
 
     def copy(self) -> Said:
         """Return the same words, to be used up by another recogniser."""
@@ -40,12 +52,14 @@ class Said:
 
     def add(self, text: str) -> None:
         """Take note of words that are settled now."""
-        self._words += [token.word for token in tokens_of(text)]
-        del self._words[:-_MAX_WORDS]
+        self._texts.append(text)
+        if len(self._texts) > _MAX_WORDS:
+            del self._texts[:-_MAX_WORDS]
 
     def clear(self) -> None:
         """Forget everything: its audio is not given to anybody any more."""
-        self._words.clear()
+        self._known.clear()
+        self._texts.clear()
         self._in_part = False
 
     def trim(self, text: str) -> str:

@@ -278,6 +278,33 @@ async def test_speech_after_noise_is_watched_again(census: Census):
         assert it.blamed == ["a"]
 
 
+@pytest.mark.parametrize("others", [[DEAF], [[Fail(gone)], DEAF]], ids=["deaf", "down"])
+async def test_a_caller_who_hangs_up_before_anybody_heard_words(
+    others: list[list[Step]], census: Census
+):
+    """It may have been noise: that somebody else cannot be reached says nothing about it."""
+    async with call(census, DEAF, *others) as it:
+        await it.speak(1.3)
+        assert it.streams[:2] == "ab"
+        await it.caller.stream.aclose()
+
+        assert "a" not in it.blamed
+
+
+async def test_words_long_after_a_noise_are_no_proof_against_who_did_not_hear_it(census: Census):
+    """The next one took note of the noise, and made no words of it."""
+    notes = [SpeechStart(), AfterAudio(2.0), SpeechEnd(), AfterAudio(40.0), Final("hello")]
+    async with call(census, DEAF, notes) as it:
+        await it.speak(1.2)
+        await it.be_silent(38.0)
+        assert it.reasons == ["silent"]
+        await it.speak(0.9)
+        await it.be_silent(0.5)
+
+        assert it.finals == ["hello"]
+        assert it.blamed == []
+
+
 async def test_a_silent_caller(census: Census):
     """Nobody owes anything for silence."""
     async with call(census, DEAF, HEARS) as it:

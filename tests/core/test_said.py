@@ -206,3 +206,21 @@ def test_of_a_long_history_the_end_is_remembered():
 
     assert again.trim(" ".join(words[600:])) == ""
     assert again.trim(" ".join([*words[600:], "new"])) == "new"
+
+
+def test_of_many_texts_the_last_are_remembered():
+    """A speaker who never pauses gives one final after the other."""
+    again = Said()
+    for i in range(1000):
+        again.add(f"{i}th")
+
+    assert len(again) == 400
+    assert again.trim(" ".join(f"{i}th" for i in range(600, 1001))) == "1000th"
+
+
+def test_a_text_without_words_is_nothing_said():
+    """It is looked at only when somebody asks."""
+    again = said("...")
+
+    assert len(again) == 0
+    assert again.trim("one") == "one"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SEEDS = range(1000)
 PER_TEST = 50
+STANDBY_SEEDS = 400
 
 PATIENCE = 1.0
 _LOUD_WAYS: tuple[Way, ...] = ("error", "error", "end")
@@ -86,7 +87,7 @@ def _assert_times_go_on(events: list[SpeechEvent]) -> None:
     assert all(end <= start + 1e-6 for (_, end), (start, _) in pairwise(times)), times
 
 
-async def _run(seed: int, census: Census) -> None:
+async def _run(seed: int, census: Census, *, standby: int = 0) -> None:
     fate = random.Random(seed)
     audio, words = speech(fate, utterances=fate.randrange(1, 4))
     entries = _recognisers(fate, len(audio))
@@ -97,6 +98,7 @@ async def _run(seed: int, census: Census) -> None:
         temporary_disable_sec=fate.choice((0.5, 5.0)),
         probe=fate.choice(("live", "replay", None)),
         total_timeout=None,
+        standby=standby,
     )
     events = await _call(adapter, audio)
     await adapter.aclose()
@@ -114,3 +116,10 @@ async def test_every_word_is_heard_once(first: int, census: Census):
     """Whatever the recognisers are like, and whenever and however they are lost."""
     for seed in range(first, first + PER_TEST):
         await _run(seed, census)
+
+
+@pytest.mark.parametrize("first", SEEDS[:STANDBY_SEEDS:PER_TEST])
+async def test_every_word_is_heard_once_with_a_standby(first: int, census: Census):
+    """Another one listens along, is lost as well, and takes over with what it heard."""
+    for seed in range(first, first + PER_TEST):
+        await _run(seed, census, standby=1)
