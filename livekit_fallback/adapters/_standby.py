@@ -14,7 +14,8 @@ from livekit import rtc
 from livekit.agents import NotGivenOr
 from livekit.agents.stt import STT, RecognizeStream, SpeechEvent, SpeechEventType
 
-from ..core.said import Said, tokens_of
+from ..core.alignment import tokens_of
+from ..core.said import Said
 from ..log import logger
 from ..provider import Member
 from . import _clock
