@@ -190,7 +190,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
         """Time streaming recognisers by what a session reports, not by a detector of our own.
 
         With ``silence_timeout=None`` no detector runs then, which saves its processor time (under
-        1 % of a core per stream), for less: the session reports an utterance at the end of the
+        2 % of a core per stream), for less: the session reports an utterance at the end of the
         turn, and with ``turn_detection="stt"`` it reports no delay at all. Call it before
         ``session.start()``. A ``vad=`` passed to the adapter stays in use, and the session's
         reports are then left aside.
