@@ -165,11 +165,9 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             assert isinstance(attempt, ListenAttempt)
             self._take_promoted(attempt)
         except Exception:
-            report = request.last_report
-            if report is not None and self._kept.seconds:
-                self._chain.events.output_lost(
-                    request.id, report, delivered=0.0, lost=self._kept.seconds
-                )
+            report, lost = request.last_report, self._kept.seconds
+            if report is not None and lost:
+                self._chain.events.output_lost(request.id, report, delivered=0.0, lost=lost)
             raise
         finally:
             self._chain.when_reordered.discard(self._leave_if_at_rest)
@@ -266,11 +264,14 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         new: SpeechEvent | None = event
         if has_text:
             self._silent.clear()
-            self._partial = event.alternatives[0].text if mark is Mark.INTERIM else ""
+            text, partial = event.alternatives[0].text, self._partial
+            self._partial = text if mark is Mark.INTERIM else ""
             self._ledger.confirm()
             new = self._ledger.new_in(event, is_final=mark is Mark.FINAL)
             if mark is Mark.FINAL:
                 self._settle_words(attempt, new)
+                if text != partial:
+                    self._ledger.confirm()  # what no plugin can have made of a partial one
         if new is not None or mark is Mark.FINAL:
             forward, close = self._utterance.accept(mark)
             if forward and new is not None:
