@@ -45,6 +45,7 @@ class Ledger:
         self._said = Said()  # words whose audio is kept although they are settled
         self._said_from = 0.0  # where that audio begins
         self._settled_until = 0.0
+        self._certain_in = _CONFIRMED_SEC  # seconds from then
         self.unconfirmed_at: float | None = None  # where the last final came, until it is certain
         self._expected = Said()  # what the recogniser at work will hear again
         self._begun_at = 0.0  # when its audio begins
@@ -104,7 +105,7 @@ class Ledger:
     def confirm_by(self, now: float) -> bool:
         """Take a final for meant if its recogniser has lived on for long enough since."""
         at = self.unconfirmed_at
-        if at is None or now - at < _CONFIRMED_SEC:
+        if at is None or now - at < self._certain_in:
             return False
         self.confirm()
         return True
@@ -138,8 +139,13 @@ class Ledger:
             return None
         return replace(event, alternatives=[fresh, *event.alternatives[1:]])
 
-    def settle(self, event: SpeechEvent | None) -> None:
-        """Take the new words of a final transcript for settled."""
+    def settle(self, event: SpeechEvent | None, *, is_meant: bool = False) -> None:
+        """Take the new words of a final transcript for settled.
+
+        Args:
+            event: What is new in it; ``None`` for nothing.
+            is_meant: No plugin can have made it of a partial one.
+        """
         data = None if event is None else event.alternatives[0]
         end = self._end_of(data)
         if end is not None:
@@ -153,6 +159,7 @@ class Ledger:
                 self._said_from = self._kept.start
             self._said.add(data.text)
         self.unconfirmed_at = self._kept.end
+        self._certain_in = 0.0 if is_meant else _CONFIRMED_SEC
 
     def is_timed(self, event: SpeechEvent) -> bool:
         """Whether a transcript says, believably, where its audio ends."""

@@ -8,6 +8,8 @@ from collections import deque
 import numpy as np
 from livekit import rtc
 
+from ._pauses import WINDOW_SEC, peaks_of
+
 # What nobody has been given yet is not dropped for age, but memory has an end: 19 MB at 16 kHz.
 _MAX_UNHEARD_SEC = 600.0
 
@@ -18,6 +20,7 @@ _LOUD = 327
 
 # A pause in speech: longer than the silence within a word, shorter than that before an answer.
 PAUSE_SEC = 0.2
+_PAUSE_WINDOWS = round(PAUSE_SEC / WINDOW_SEC)
 _QUIET_PART = 0.15  # of the loudest sample near it
 _PAUSE_WITHIN_SEC = 5.0
 
@@ -100,33 +103,31 @@ class ReplayBuffer:
         What is quiet is judged by the loudest audio near it, so noise on the line does not
         matter. ``None``: people spoke without a pause, as far as audio is kept.
         """
-        frames = self._until(position)
-        peaks = [_peak(frame) for _, frame in frames]
-        quiet = max(_LOUD, max(peaks, default=0) * _QUIET_PART)
-        length, end = 0.0, position
-        for (begin, frame), peak in zip(frames, peaks, strict=True):
-            if peak <= quiet:
-                length += frame.samples_per_channel / frame.sample_rate
-                if length >= PAUSE_SEC - _SLACK_SEC:
-                    return end
-            else:
-                length, end = 0.0, begin
+        frames, end = self._until(position)
+        peaks = peaks_of(frames, to_end=True)
+        quiet = peaks <= max(_LOUD, peaks.max(initial=0) * _QUIET_PART)
+        length = 0
+        for n, is_quiet in enumerate(quiet[::-1].tolist()):
+            length = length + 1 if is_quiet else 0
+            if length == _PAUSE_WINDOWS:
+                return end - (n + 1 - length) * WINDOW_SEC
         return None
 
-    def _until(self, position: float) -> list[tuple[float, rtc.AudioFrame]]:
-        # newest first, with where they begin
-        found: list[tuple[float, rtc.AudioFrame]] = []
-        end = self._end
+    def _until(self, position: float) -> tuple[list[rtc.AudioFrame], float]:
+        # the frames before it that can hold its pause, and where they end
+        found: list[rtc.AudioFrame] = []
+        begin = end = self._end
         for frame in reversed(self._kept):
             if frame is None:
                 continue
-            begin = end - frame.samples_per_channel / frame.sample_rate
-            if end <= position + _SLACK_SEC:
-                found.append((begin, frame))
+            if begin > position + _SLACK_SEC:
+                end = begin - frame.samples_per_channel / frame.sample_rate
+            else:
+                found.append(frame)
+            begin -= frame.samples_per_channel / frame.sample_rate
             if begin < position - _PAUSE_WITHIN_SEC:
                 break
-            end = begin
-        return found
+        return found[::-1], end
 
     def _trim_to(self, seconds: float) -> None:
         while self._seconds > seconds + _SLACK_SEC and self._kept:

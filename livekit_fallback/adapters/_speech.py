@@ -21,7 +21,7 @@ from ._ledger import Ledger
 from ._listen import ListenAttempt, open_ears, probe_with, text_of
 from ._outbox import OutboxStream
 from ._probe import MakeProbe
-from ._replay import ReplayBuffer
+from ._replay import PAUSE_SEC, ReplayBuffer
 from ._request import Request
 from ._standby import Standby, Standbys
 
@@ -244,7 +244,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         """
         if event.alternatives[0].text != self._partial or self._ledger.is_timed(event):
             return False
-        return self._kept.pause_before(self._kept.end) != self._kept.end
+        return (self._kept.pause_before(self._kept.end) or 0.0) < self._kept.end - PAUSE_SEC / 2
 
     def _take_promoted(self, attempt: ListenAttempt) -> None:
         """Take what was held back for what it claims to be: its recogniser lives on."""
@@ -269,9 +269,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._ledger.confirm()
             new = self._ledger.new_in(event, is_final=mark is Mark.FINAL)
             if mark is Mark.FINAL:
-                self._settle_words(attempt, new)
-                if text != partial:
-                    self._ledger.confirm()  # what no plugin can have made of a partial one
+                self._settle_words(attempt, new, is_meant=text != partial)
         if new is not None or mark is Mark.FINAL:
             forward, close = self._utterance.accept(mark)
             if forward and new is not None:
@@ -321,14 +319,16 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         if self._ledger.unconfirmed_at is None and request.would_leave(attempt):
             attempt.hand_over()
 
-    def _settle_words(self, attempt: ListenAttempt, new: SpeechEvent | None) -> None:
+    def _settle_words(
+        self, attempt: ListenAttempt, new: SpeechEvent | None, *, is_meant: bool
+    ) -> None:
         sample: MakeProbe | None = None
         length = self._kept.end - self._settled_at
         if length >= _SHORTEST_PROBE_SEC:
             tail = self._kept.tail(min(length, _PROBE_SEC))
             sample = partial(probe_with, tail, self._language)
         self._settled_at = self._kept.end
-        self._ledger.settle(new)
+        self._ledger.settle(new, is_meant=is_meant)
         if self._standbys is not None and new is not None:
             self._standbys.settled(new.alternatives[0].text)
         self._chain.remember(sample)

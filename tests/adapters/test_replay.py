@@ -193,7 +193,7 @@ def test_a_pause_that_lasts_ends_where_one_asks():
     """Nothing has been said since."""
     buffer = _mixed((SPEECH, 1.0), (NOISE, 0.3))
 
-    assert buffer.pause_before(1.3) == 1.3
+    assert buffer.pause_before(1.3) == pytest.approx(1.3)
 
 
 def test_a_short_quiet_is_within_a_word():
