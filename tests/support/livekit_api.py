@@ -10,7 +10,7 @@ import textwrap
 from livekit.agents import llm, stt, tts
 
 from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS
-from livekit_fallback.adapters import _speech as our_speech, llm as our_llm, tts as our_tts
+from livekit_fallback.adapters import _speech as our_speech, _spoken as our_spoken, llm as our_llm
 
 BASES: dict[type, type] = {
     llm.LLM: FallbackLLM,
@@ -18,8 +18,8 @@ BASES: dict[type, type] = {
     tts.TTS: FallbackTTS,
     llm.LLMStream: our_llm.FallbackLLMStream,
     stt.RecognizeStream: our_speech.FallbackRecognizeStream,
-    tts.ChunkedStream: our_tts.FallbackChunkedStream,
-    tts.SynthesizeStream: our_tts.FallbackSynthesizeStream,
+    tts.ChunkedStream: our_spoken.FallbackChunkedStream,
+    tts.SynthesizeStream: our_spoken.FallbackSynthesizeStream,
 }
 """LiveKit's classes and ours that stand in for them."""
 
