@@ -94,6 +94,10 @@ RANGES: dict[str, tuple[list[Any], list[Any]]] = {
         ["Sorry.", callable, None],
         ["", " \n", b"Sorry.", True, 1, []],
     ),
+    "'continue', 'stop' or 'restart_sentence'": (
+        ["continue", "stop", "restart_sentence"],
+        ["Continue", "", "restart", None, True, 1],
+    ),
 }
 
 (
@@ -118,6 +122,7 @@ RANGES: dict[str, tuple[list[Any], list[Any]]] = {
     SWITCH,
     CONTINUATION,
     LAST_WORDS,
+    AFTER_A_LOSS,
 ) = RANGES
 OPTIONS = {
     "attempt_timeout": DEADLINE,
@@ -154,6 +159,7 @@ OPTIONS = {
     "stateful": SWITCH,
     "retry_on_chunk_sent": CONTINUATION,
     "last_resort": LAST_WORDS,
+    "on_partial": AFTER_A_LOSS,
 }
 EVERYWHERE = [
     (definition, name) for definition in DEFINITIONS for name in definition.__annotations__

@@ -10,6 +10,10 @@ from typing import NamedTuple
 # Scripts that are written without spaces are compared letter by letter.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _TOKEN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+# A letter of these is a syllable, and takes as long to speak as two or three others.
+_TWO_LETTERS = re.compile("[\u3040-\u30ff]")
+_THREE_LETTERS = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]")
+
 _SILENT = re.compile(r"[\W_]+")
 
 # A word in another's place: likely the same one misheard if they begin alike, else hardly.
@@ -29,6 +33,14 @@ def tokens_of(text: str) -> list[Token]:
     """Return the words of a text without case and punctuation."""
     found = ((_SILENT.sub("", m.group().casefold()), *m.span()) for m in _TOKEN.finditer(text))
     return [Token(*token) for token in found if token[0]]
+
+
+def letters_in(words: str) -> int:
+    """Return how many letters take as long to speak as these, which hold no blanks or marks."""
+    if words.isascii():
+        return len(words)
+    two, three = _TWO_LETTERS.findall(words), _THREE_LETTERS.findall(words)
+    return len(words) + len(two) + 2 * len(three)
 
 
 def align(first: Sequence[str], second: Sequence[str]) -> tuple[int, int]:

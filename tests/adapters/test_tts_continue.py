@@ -398,6 +398,19 @@ async def test_long_number_at_the_end_is_not_cut_short(census: Census):
     assert line[1].asked == []
 
 
+@pytest.mark.parametrize("after", [1.5, 2.4, 3.6, 4.2])
+async def test_text_without_spaces_is_continued_without_timings(after: float, census: Census):
+    """A voice that has spoken for long enough for English has not for Chinese."""
+    text = "今天气很好。我们去公园吃饭。请带上雨伞和水杯。"
+    letters = list(text.replace("。", ""))
+    line = voices(Kill(after, "error"), None, words=letters, letters_per_sec=5.0, timed=False)
+    reply = await speak(line, text)
+
+    wrong = [w for w in letters if reply.heard.count(w) != 1]
+    assert len(wrong) <= 2
+    assert reply.heard[-1] == letters[-1]
+
+
 # --- what the session is told ------------------------------------------------------------------
 
 
@@ -556,7 +569,7 @@ async def test_word_without_a_time_does_not_wait_for_more_text(census: Census):
 
 async def _listen(stream: Any, heard: list[float]) -> None:
     async for item in stream:
-        heard.append(item.frame.duration)
+        heard += [item.frame.duration]
 
 
 @pytest.mark.parametrize("taken", [1, 3, 8])
@@ -572,9 +585,7 @@ async def test_audio_that_waits_is_dropped_with_its_reply(taken: int, census: Ce
     await stream.aclose()
     await asyncio.sleep(5.0)
 
-    with pytest.raises(StopAsyncIteration):
-        for _ in range(99):
-            await anext(stream)
+    assert sum([item.frame.duration async for item in stream]) < 2.6
     assert chain.unavailable == []
 
 
