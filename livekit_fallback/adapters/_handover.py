@@ -15,7 +15,7 @@ from livekit.agents.tts import SynthesizedAudio
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, TimedString
 from livekit.agents.utils import is_given
 
-from ..core.alignment import align, tokens_of
+from ..core.alignment import align, needs_space, tokens_of
 from ..core.delivery import Delivery, TimedText
 from ..core.script import Script
 from . import _clock
@@ -41,6 +41,7 @@ class Playout:
         self._began_at = 0.0
         self._last: SynthesizedAudio | None = None  # if it is
         self.seconds = 0.0  # of audio
+        self.last_told = ""  # of the transcript
 
     def deliver(self, audio: SynthesizedAudio) -> None:
         """Hand audio to the session."""
@@ -89,12 +90,15 @@ class Handover:
     Args:
         playout: Where the audio goes.
         told: Words the session was told of already, although they were not spoken whole.
+        is_due: Whether the voice still has text to speak.
     """
 
-    def __init__(self, playout: Playout, told: int) -> None:
+    def __init__(self, playout: Playout, told: int, is_due: Callable[[], bool]) -> None:
         self._playout = playout
+        self._is_due = is_due
         self._shift: float | None = None  # of this voice's times, from its first audio on
         self._told = told
+        self._goes_on = False  # it has told something: how it separates words is its own affair
         self._timings: deque[TimedString] = deque()  # that the session was not told of yet
         self._held: deque[SynthesizedAudio] = deque()
         self._patience: asyncio.TimerHandle | None = None  # until what is held is needed
@@ -146,7 +150,8 @@ class Handover:
 
     def _relent(self) -> None:
         self._patience = None
-        self._release(inf)
+        if not self._is_due():  # else it goes on, or is lost
+            self._release(inf)
 
     def told_of(self, script: Script) -> int:
         """Return how many words of a text the session was told of, however they are spelled."""
@@ -195,14 +200,20 @@ class Handover:
         """Return the part of a timing that the session was not told of by a voice before."""
         tokens = tokens_of(timing)
         self._words_told += [token.word for token in tokens]
-        if self._told == 0:
-            return self._shifted(timing, str(timing))
-        if self._told >= len(tokens):
-            self._told -= len(tokens)
-            return None
-        rest = str(timing)[tokens[self._told - 1].end :].lstrip(" ,.;:!?")
-        self._told = 0
-        return self._shifted(timing, rest)
+        text = str(timing)
+        if self._told:
+            known = min(self._told, len(tokens))
+            self._told -= known
+            if known == len(tokens):
+                return None
+            text = text[tokens[known - 1].end :].lstrip(" ,.;:!?")
+        return self._shifted(timing, self._after_told(text))
+
+    def _after_told(self, text: str) -> str:
+        """Return a piece of the transcript so that it does not run into another voice's."""
+        last, self._playout.last_told = self._playout.last_told, text
+        begins, self._goes_on = not self._goes_on, True
+        return f" {text}" if begins and needs_space(last, text) else text
 
     def _shifted(self, timing: TimedString, text: str) -> TimedString:
         shift = self._shift or 0.0

@@ -165,7 +165,7 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         self.part = part
         self._script = part.script
         self._habits = habits
-        self._handover = Handover(part.playout, part.told)
+        self._handover = Handover(part.playout, part.told, self._owes_more)
         self._resampling = Resampling(part.audio_format)
         self._held: list[SynthesizedAudio] = []  # silence that sound may follow
         self._silence = 0.0  # seconds of it

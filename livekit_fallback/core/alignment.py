@@ -14,6 +14,7 @@ _TOKEN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 _TWO_LETTERS = re.compile("[\u3040-\u30ff]")
 _THREE_LETTERS = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]")
 
+_NO_SPACE = re.compile(rf"[{_UNSPACED}\u3000-\u303f\uff00-\uffef]")  # nor do their marks
 _SILENT = re.compile(r"[\W_]+")
 
 # A word in another's place: likely the same one misheard if they begin alike, else hardly.
@@ -41,6 +42,13 @@ def letters_in(words: str) -> int:
         return len(words)
     two, three = _TWO_LETTERS.findall(words), _THREE_LETTERS.findall(words)
     return len(words) + len(two) + 2 * len(three)
+
+
+def needs_space(before: str, after: str) -> bool:
+    """Return whether two pieces of a text would run together if nothing stood between them."""
+    if not before or not after or before[-1].isspace() or after[0].isspace():
+        return False
+    return not _NO_SPACE.match(before[-1]) and not _NO_SPACE.match(after[0])
 
 
 def align(first: Sequence[str], second: Sequence[str]) -> tuple[int, int]:
