@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any
 
@@ -14,8 +15,9 @@ from livekit.agents.tts import SynthesizedAudio
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, TimedString
 from livekit.agents.utils import is_given
 
-from ..core.alignment import tokens_of
+from ..core.alignment import align, needs_space, tokens_of
 from ..core.delivery import Delivery, TimedText
+from ..core.script import Script
 from . import _clock
 
 # So much audio has to be ahead of what is heard before any of it may wait for the end of its word.
@@ -39,6 +41,7 @@ class Playout:
         self._began_at = 0.0
         self._last: SynthesizedAudio | None = None  # if it is
         self.seconds = 0.0  # of audio
+        self.last_told = ""  # of the transcript
 
     def deliver(self, audio: SynthesizedAudio) -> None:
         """Hand audio to the session."""
@@ -58,10 +61,17 @@ class Playout:
             self._last.is_final = False
             self.finish()
 
-    def finish(self) -> None:
-        """Hand over what is kept: nothing more is spoken. Idempotent."""
+    def finish(self, untold: Sequence[TimedString] = ()) -> None:
+        """Hand over what is kept: nothing more is spoken. Idempotent.
+
+        Args:
+            untold: Words whose time is not before the end of the audio.
+        """
         last, self._last = self._last, None
         if last is not None:
+            if untold:
+                told = last.frame.userdata.get(USERDATA_TIMED_TRANSCRIPT, [])
+                last.frame.userdata[USERDATA_TIMED_TRANSCRIPT] = [*told, *untold]
             self._deliver(last)
 
     @property
@@ -80,18 +90,22 @@ class Handover:
     Args:
         playout: Where the audio goes.
         told: Words the session was told of already, although they were not spoken whole.
+        is_due: Whether the voice still has text to speak.
     """
 
-    def __init__(self, playout: Playout, told: int) -> None:
+    def __init__(self, playout: Playout, told: int, is_due: Callable[[], bool]) -> None:
         self._playout = playout
+        self._is_due = is_due
         self._shift: float | None = None  # of this voice's times, from its first audio on
         self._told = told
+        self._goes_on = False  # it has told something: how it separates words is its own affair
         self._timings: deque[TimedString] = deque()  # that the session was not told of yet
         self._held: deque[SynthesizedAudio] = deque()
+        self._patience: asyncio.TimerHandle | None = None  # until what is held is needed
         self.delivery = Delivery()
         self.pushed = 0.0  # seconds of audio that came
         self.delivered = 0.0  # seconds of it that the session has
-        self.told = 0  # words of its own text that the session was told of
+        self._words_told: list[str] = []  # as the voice spells them
 
     def time(self, timings: list[TimedString]) -> None:
         """Take note of when words are spoken, in the audio that follows or came before."""
@@ -110,17 +124,40 @@ class Handover:
         self._held.append(audio)
         self.pushed += audio.frame.duration
         self._release(self.delivery.last_end_by(self.pushed) if self._may_wait() else inf)
+        if self._held and self._patience is None:
+            # the voice may be waiting for more text, and never have told when this word ends
+            wait = max(0.0, self._playout.lead - _LEAD_SEC)
+            self._patience = asyncio.get_running_loop().call_later(wait, self._relent)
 
     def finish(self) -> None:
         """Hand over everything: the voice has finished. Idempotent."""
+        self.drop_patience()
         self._release(inf)
-        self._playout.finish()
+        self._playout.finish(self._due(inf))
 
     def cut(self) -> None:
         """Hand over what is left of whole words, and drop the rest: the voice is gone."""
+        self.drop_patience()
         self._release(self.delivery.last_end_by(self.pushed))
         self._held.clear()
         self._playout.go_on()
+
+    def drop_patience(self) -> None:
+        """Hand over nothing any more by itself. Idempotent."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _relent(self) -> None:
+        self._patience = None
+        if not self._is_due():  # else it goes on, or is lost
+            self._release(inf)
+
+    def told_of(self, script: Script) -> int:
+        """Return how many words of a text the session was told of, however they are spelled."""
+        if not self._words_told:
+            return 0
+        return align(self._words_told, [token.word for token in script.tokens])[1]
 
     def _may_wait(self) -> bool:
         return self.delivery.ends_words and self._playout.lead > _LEAD_SEC
@@ -143,16 +180,16 @@ class Handover:
             self._shift = self._playout.seconds
         self.delivered += audio.frame.duration
         if self._timings:
-            told = self._due()
+            told = self._due(self.delivered)
             if told:
                 audio.frame.userdata[USERDATA_TIMED_TRANSCRIPT] = told
         self._playout.deliver(audio)
 
-    def _due(self) -> list[TimedString]:
+    def _due(self, until: float) -> list[TimedString]:
         due: list[TimedString] = []
         while self._timings:
             start = self._timings[0].start_time
-            if is_given(start) and start > self.delivered + _SLACK_SEC:
+            if is_given(start) and start >= max(until, _SLACK_SEC):
                 break
             new = self._new(self._timings.popleft())
             if new is not None:
@@ -162,15 +199,21 @@ class Handover:
     def _new(self, timing: TimedString) -> TimedString | None:
         """Return the part of a timing that the session was not told of by a voice before."""
         tokens = tokens_of(timing)
-        self.told += len(tokens)
-        if self._told == 0:
-            return self._shifted(timing, str(timing))
-        if self._told >= len(tokens):
-            self._told -= len(tokens)
-            return None
-        rest = str(timing)[tokens[self._told - 1].end :].lstrip(" ,.;:!?")
-        self._told = 0
-        return self._shifted(timing, rest)
+        self._words_told += [token.word for token in tokens]
+        text = str(timing)
+        if self._told:
+            known = min(self._told, len(tokens))
+            self._told -= known
+            if known == len(tokens):
+                return None
+            text = text[tokens[known - 1].end :].lstrip(" ,.;:!?")
+        return self._shifted(timing, self._after_told(text))
+
+    def _after_told(self, text: str) -> str:
+        """Return a piece of the transcript so that it does not run into another voice's."""
+        last, self._playout.last_told = self._playout.last_told, text
+        begins, self._goes_on = not self._goes_on, True
+        return f" {text}" if begins and needs_space(last, text) else text
 
     def _shifted(self, timing: TimedString, text: str) -> TimedString:
         shift = self._shift or 0.0

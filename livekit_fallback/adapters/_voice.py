@@ -165,7 +165,7 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         self.part = part
         self._script = part.script
         self._habits = habits
-        self._handover = Handover(part.playout, part.told)
+        self._handover = Handover(part.playout, part.told, self._owes_more)
         self._resampling = Resampling(part.audio_format)
         self._held: list[SynthesizedAudio] = []  # silence that sound may follow
         self._silence = 0.0  # seconds of it
@@ -204,7 +204,7 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
     def rest(self) -> Part:
         """Return what is left to speak for the next voice, once this one is gone."""
         spoken = self._words_spoken()
-        told = max(0, self._handover.told - spoken)
+        told = max(0, self._handover.told_of(self._script) - spoken, self.part.told - spoken)
         if self.part.on_partial == "restart_sentence":
             sentence = self._script.sentence_of(spoken)
             told, spoken = told + spoken - sentence, sentence
@@ -323,6 +323,11 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         if self._script.ended and self.committed:
             self._habits.rate.learn(self._script.letters, self.delivered)
         self._heard.clear()
+
+    def let_go(self) -> None:
+        """Cancel the voice, should it still be at work. Idempotent."""
+        self._handover.drop_patience()
+        super().let_go()
 
     def _decide(self, outcome: Outcome) -> None:
         if not self.is_decided and self.committed:

@@ -10,6 +10,11 @@ from typing import NamedTuple
 # Scripts without spaces are compared letter by letter; the signs above a letter belong to it.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _TOKEN = re.compile(rf"[{_UNSPACED}](?:(?!\w)[{_UNSPACED}])*|[^\s{_UNSPACED}]+")
+# A letter of these is a syllable, and takes as long to speak as two or three others.
+_TWO_LETTERS = re.compile("[\u3040-\u30ff]")
+_THREE_LETTERS = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]")
+
+_NO_SPACE = re.compile(rf"[{_UNSPACED}\u3000-\u303f\uff00-\uffef]")  # nor do their marks
 _SILENT = re.compile(r"[\W_]+")
 
 # A word in another's place: likely the same one misheard if they begin alike, else hardly.
@@ -29,6 +34,21 @@ def tokens_of(text: str) -> list[Token]:
     """Return the words of a text without case and punctuation."""
     found = ((_SILENT.sub("", m.group().casefold()), *m.span()) for m in _TOKEN.finditer(text))
     return [Token(*token) for token in found if token[0]]
+
+
+def letters_in(words: str) -> int:
+    """Return how many letters take as long to speak as these, which hold no blanks or marks."""
+    if words.isascii():
+        return len(words)
+    two, three = _TWO_LETTERS.findall(words), _THREE_LETTERS.findall(words)
+    return len(words) + len(two) + 2 * len(three)
+
+
+def needs_space(before: str, after: str) -> bool:
+    """Return whether two pieces of a text would run together if nothing stood between them."""
+    if not before or not after or before[-1].isspace() or after[0].isspace():
+        return False
+    return not _NO_SPACE.match(before[-1]) and not _NO_SPACE.match(after[0])
 
 
 class _Cut(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
-from .alignment import align, tokens_of
+from .alignment import align, letters_in, tokens_of
 from .script import MIN_JUDGED, Script
 
 # Times of words and lengths of frames are rounded by different people.
@@ -81,7 +81,7 @@ class Delivery:
         if self._ends_known or len(self._timed) < 2:
             return False
         before, newest = self._timed[-2:]
-        letters = sum(len(token.word) for token in tokens_of(before.text))
+        letters = sum(letters_in(token.word) for token in tokens_of(before.text))
         if letters < MIN_JUDGED or letters <= (newest.start - before.start) * fastest:
             return False
         self._timed.pop()
@@ -107,7 +107,7 @@ class Delivery:
         if not self._ends_known:
             return None
         words = [token.word for token in script.tokens]
-        return sum(map(len, words[self._spoken_words(words, inf) :]))
+        return sum(map(letters_in, words[self._spoken_words(words, inf) :]))
 
     def spoken(
         self, script: Script, seconds: float, pauses: Sequence[Pause], letters_per_sec: float
@@ -152,7 +152,7 @@ def _by_pauses(
     words = [token.word for token in script.tokens]
     count, at, pace = 0, 0.0, letters_per_sec
     for sentence in script.sentence_lengths():
-        letters = sum(map(len, words[count : count + sentence]))
+        letters = sum(map(letters_in, words[count : count + sentence]))
         expected = letters / pace
         pause = _nearest(pauses, at, expected)
         if pause is None and at + expected * _LATEST > seconds:
@@ -178,8 +178,9 @@ def _by_pace(words: Sequence[str], letters: float) -> int:
     """Return how many words so many letters make up: a word counts from its middle on."""
     count = 0
     for word in words:
-        letters -= len(word)
-        if letters < -len(word) / 2:
+        length = letters_in(word)
+        letters -= length
+        if letters < -length / 2:
             break
         count += 1
     return count

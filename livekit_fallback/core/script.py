@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from .alignment import Token, tokens_of
+from .alignment import Token, letters_in, tokens_of
 
 # Voices speak sentence by sentence, and their tokenizers want to see the beginning of the next
 # sentence before they believe in the end of this one. An abbreviation ("Dr. Who") is no end. So
@@ -215,4 +215,4 @@ def fastest(usual: float | None) -> float:
 
 
 def _count(text: str) -> int:
-    return len(_SILENT.sub("", _MARKUP.sub("", text)))
+    return letters_in(_SILENT.sub("", _MARKUP.sub("", text)))

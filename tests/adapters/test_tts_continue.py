@@ -13,6 +13,8 @@ import pytest
 from livekit.agents import APIConnectionError
 
 from livekit_fallback import AllProvidersFailedError, FallbackTTS, Provider
+from tests.support.chains import voices as scripted
+from tests.support.fakes import Audio, AwaitText, Hang, ScriptedTTS, Words
 from tests.support.recorder import EventRecorder
 from tests.support.virtual_time import turns
 from tests.support.word_voice import (
@@ -363,6 +365,7 @@ async def test_numbers_may_be_spelled_out_by_the_voice(after: float, census: Cen
     assert [w for w in words if w not in reply.heard] == []
     again = [w for w in words if reply.heard.count(w) > 1]
     assert again in ([], ["twenty"])  # a number that was cut is spoken whole
+    assert [w for w in words if w not in [told.lower() for told in reply.told]] == []
 
 
 @pytest.mark.parametrize("after", [0.5, 1.5, 2.5])
@@ -375,6 +378,37 @@ async def test_text_without_spaces_is_continued_at_a_letter(after: float, census
     reply = await speak(line, text)
 
     assert "".join(reply.heard) == text.replace("。", "")
+
+
+async def test_long_number_at_the_end_is_not_cut_short(census: Census):
+    """A voice that tells of each digit has told of more words than the text has."""
+    text = "You can call us at any time of the day, just dial 555 1234"
+    digits = "five five five one two three four"
+    said = text.replace("555 1234", digits)
+    words = said.replace(",", "").lower().split()
+
+    class Normalising(WordVoice):
+        async def speak(self, text: str, emitter: Any) -> None:
+            await super().speak(text.replace("555 1234", digits), emitter)
+
+    line: list[WordVoice] = [Normalising(words, name="a"), Normalising(words, name="b", number=1)]
+    reply = await speak(line, text)
+
+    assert reply.events.of("failover") == []
+    assert line[1].asked == []
+
+
+@pytest.mark.parametrize("after", [1.5, 2.4, 3.6, 4.2])
+async def test_text_without_spaces_is_continued_without_timings(after: float, census: Census):
+    """A voice that has spoken for long enough for English has not for Chinese."""
+    text = "今天气很好。我们去公园吃饭。请带上雨伞和水杯。"
+    letters = list(text.replace("。", ""))
+    line = voices(Kill(after, "error"), None, words=letters, letters_per_sec=5.0, timed=False)
+    reply = await speak(line, text)
+
+    wrong = [w for w in letters if reply.heard.count(w) != 1]
+    assert len(wrong) <= 2
+    assert reply.heard[-1] == letters[-1]
 
 
 # --- what the session is told ------------------------------------------------------------------
@@ -452,6 +486,16 @@ async def test_error_after_the_last_word_is_no_failure(timed: bool, census: Cens
     assert reply.events.of("failover") == []
 
 
+async def test_word_is_told_once_by_three_voices(census: Census):
+    """The second tells nothing: what the first told and did not speak is still known."""
+    line = voices(Kill(0.1, "error"), Kill(0.1, "error"), None)
+    line[1].timed = False
+    reply = await speak(line)
+
+    assert reply.heard == WORDS
+    assert reply.told == WORDS
+
+
 # --- timings that come when they want ----------------------------------------------------------
 
 
@@ -502,6 +546,47 @@ async def test_word_without_a_time_is_spoken_rather_twice_than_never(census: Cen
 
     assert [w for w in WORDS if w not in reply.heard] == []
     assert len([w for w in WORDS if reply.heard.count(w) > 1]) <= Late.lag + 1
+
+
+async def test_word_without_a_time_does_not_wait_for_more_text(census: Census):
+    """A voice tells nothing of its last words, and the language model takes its time."""
+    first = [AwaitText(7), Words("Good evening, and", each=0.4), Audio(2.6), AwaitText(99)]
+    chain = scripted(census, ScriptedTTS([*first, Audio(2.0)]))
+    heard: list[float] = []
+
+    async with chain.adapter.stream() as stream:
+        stream.push_text("Good evening, and welcome to the house. Please ")
+        reader = asyncio.create_task(_listen(stream, heard))
+        await asyncio.sleep(2.5)
+        in_time = sum(heard)
+        stream.push_text("wait a moment.")
+        stream.end_input()
+        await reader
+
+    assert in_time == pytest.approx(2.6)
+    assert sum(heard) == pytest.approx(4.6)
+
+
+async def _listen(stream: Any, heard: list[float]) -> None:
+    async for item in stream:
+        heard += [item.frame.duration]
+
+
+@pytest.mark.parametrize("taken", [1, 3, 8])
+async def test_audio_that_waits_is_dropped_with_its_reply(taken: int, census: Census):
+    """A caller who interrupts hears nothing of it, and no timer is left."""
+    script = [Words("Good evening, and", each=0.4), Audio(2.6), Hang()]
+    chain = scripted(census, ScriptedTTS(script))
+    stream = chain.adapter.stream()
+    stream.push_text("Good evening, and welcome to the house.")
+    stream.end_input()
+    for _ in range(taken):
+        await anext(stream)
+    await stream.aclose()
+    await asyncio.sleep(5.0)
+
+    assert sum([item.frame.duration async for item in stream]) < 2.6
+    assert chain.unavailable == []
 
 
 # --- cancellation ------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from livekit_fallback.core.alignment import align, tokens_of
+from livekit_fallback.core.alignment import align, letters_in, needs_space, tokens_of
 
 
 def words(text: str) -> list[str]:
@@ -103,3 +103,30 @@ def test_order_of_the_two_makes_no_difference_where_one_begins_the_other(first, 
     """The beginning of a text is found in it as what it is, whichever is named first."""
     assert align(first, first + rest) == (len(first), len(first))
     assert align(first + rest, first) == (len(first), len(first))
+
+
+@pytest.mark.parametrize(
+    ("words", "letters"),
+    [("", 0), ("hello7", 6), ("schön", 5), ("今天", 6), ("です", 4), ("안녕", 6)],
+)
+def test_syllables_take_as_long_as_several_letters(words, letters):
+    """A second of Chinese has five letters, a second of English thirteen."""
+    assert letters_in(words) == letters
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "needed"),
+    [
+        ("", "a", False),
+        ("a", "", False),
+        ("a ", "b", False),
+        ("a", " b", False),
+        ("a", "b", True),
+        ("a.", "B", True),
+        ("天", "气", False),
+        ("好。", "我", False),
+    ],
+)
+def test_pieces_of_two_voices_do_not_run_together(before, after, needed):
+    """Some voices put the blank before a word, others behind it; the first word has none."""
+    assert needs_space(before, after) is needed

@@ -60,6 +60,7 @@ class Earpiece(io.AudioOutput):
             capabilities=io.AudioOutputCapabilities(pause=False),
             sample_rate=24_000,
         )
+        self.taken = 0.0  # seconds of audio, of all replies
         self._began_at = 0.0
         self._seconds = 0.0  # of the reply that is being played
         self._end: asyncio.TimerHandle | None = None
@@ -71,6 +72,7 @@ class Earpiece(io.AudioOutput):
             self._began_at = asyncio.get_running_loop().time()
             self.on_playback_started(created_at=self._began_at)
         self._seconds += frame.duration
+        self.taken += frame.duration
 
     def flush(self) -> None:
         super().flush()

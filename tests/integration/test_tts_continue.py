@@ -7,9 +7,11 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from livekit.agents import Agent, AgentSession
 
 from livekit_fallback import FallbackTTS, Provider
-from tests.integration.support import STALL, failovers, recoverable
+from tests.integration.phone import Earpiece
+from tests.integration.support import STALL, failovers, recoverable, until
 from tests.integration.voice import WORD_SEC, heard
 from tests.support.recorder import EventRecorder
 
@@ -165,3 +167,40 @@ async def test_a_cut_sentence_is_begun_again_on_request(
     ]
     assert asked
     assert all(text[:1].isupper() for text in asked)
+
+
+class Answer(Agent):
+    """Says the text, whatever it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__(instructions="")
+
+    async def on_enter(self) -> None:
+        self.session.say(TEXT)
+
+
+@pytest.mark.parametrize("mode", TIMED)
+@pytest.mark.parametrize("aligned", [True, False])
+async def test_session_plays_all_and_remembers_all(
+    providers: LocalProviders, plugins: Plugins, mode: str, aligned: bool
+):
+    """The history has the reply once, and the caller has heard all of it."""
+    providers.set_fault(mode, vendor="cartesia", service="tts", after=33)
+    earpiece = Earpiece()
+
+    backups = ["deepgram"] if not aligned else []
+    async with (
+        line(plugins, "cartesia", *backups) as tts,
+        AgentSession[None](tts=tts, vad=None, use_tts_aligned_transcript=aligned) as session,
+    ):
+        session.output.audio = earpiece
+        await session.start(Answer(), record=False)
+        await until(lambda: _replies(session), within=10.0)
+
+    assert _replies(session) == [TEXT]
+    assert earpiece.taken == pytest.approx(WORDS * WORD_SEC, abs=0.35)
+
+
+def _replies(session: AgentSession[None]) -> list[str | None]:
+    messages = session.history.messages()
+    return [m.text_content for m in messages if m.role == "assistant"]
