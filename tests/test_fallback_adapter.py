@@ -194,7 +194,7 @@ async def test_without_arguments_the_defaults_hold(kind: Kind, census: Census):
     """`None` is not "no limit": it is what the adapter would do anyway."""
     options = {"timeout": None, "max_retries": None, "health_check_interval": None}
     adapter = adapted(census, kind, DOWN, kind.answer("b"), **options)
-    bare = kind.adapt([kind.make()])
+    bare = type(adapter)([kind.make()])
 
     assert await kind.use(adapter) == "b"
     assert len(adapter.services[0].calls) == 1
