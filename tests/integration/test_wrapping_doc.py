@@ -13,7 +13,7 @@ from livekit_fallback import FallbackSTT, FallbackTTS
 from livekit_fallback.adapters import _settings
 from tests.adapters.test_hooks import STT_ALL, STT_ANY
 
-PAGE = (Path(__file__).parents[1] / "docs" / "wrapping.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "wrapping.md").read_text(encoding="utf-8")
 
 
 def test_the_example_runs_with_the_real_plugins():
