@@ -122,7 +122,7 @@ def _strip(axes: Axes, record: CallRecord, longest: float) -> None:
     axes.set_title(
         f"{ADAPTERS[record.adapter]}: {picture.headline(record)}",
         loc="left",
-        fontsize=14.5,
+        fontsize=12.5,
         fontweight="bold",
         pad=26,
         color=INK,
