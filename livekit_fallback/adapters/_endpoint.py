@@ -25,6 +25,10 @@ from .energy_vad import EnergyVAD
 # Longer than most utterances; whether the event loop was blocked after it cannot be said of others.
 _WATCHED_SEC = 30.0
 
+# A silent recogniser is found out in seconds, and waking the detector for each frame is dear. Where
+# latencies are timed it hears at once.
+_BATCH_SEC = 0.1
+
 
 class Endpointing:
     """Watches the recognisers of one caller with a voice activity detector beside them.
@@ -59,6 +63,8 @@ class Endpointing:
         self._is_last_resort = False
         self._stream: VADStream | None = None
         self._task: asyncio.Task[None] | None = None
+        self._waiting: list[rtc.AudioFrame] = []  # that the detector was not given yet
+        self._given = 0.0  # seconds of audio that it was
         self._hear_with(detector)
 
     def push_frame(self, frame: rtc.AudioFrame) -> None:
@@ -67,8 +73,13 @@ class Endpointing:
         if stream is None:
             return
         self._pushed += frame.samples_per_channel / frame.sample_rate
+        self._waiting.append(frame)
+        if self._timing is None and self._pushed - self._given < _BATCH_SEC:
+            return
+        waiting, self._waiting, self._given = self._waiting, [], self._pushed
         try:
-            stream.push_frame(frame)
+            for waited in waiting:
+                stream.push_frame(waited)
         except Exception as error:
             self._give_up(stream, error)
 
