@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from livekit import rtc
@@ -13,6 +13,7 @@ from livekit.agents import NOT_GIVEN, NotGivenOr
 from livekit.agents.stt import STT, RecognizeStream, SpeechEvent, SpeechEventType
 from livekit.agents.utils import AudioBuffer
 
+from ..core.speech import Mark
 from ..errors import EndedEarlyError, NotListeningError, NotSupportedError, SilentError
 from ._assignment import Assignment
 from ._attempt import Attempt
@@ -28,6 +29,15 @@ _CONNECTED_AFTER_SEC = 10.0  # for those without a deadline
 _IDLE_SEC = 30.0
 
 _PING_RATE = 16_000
+
+MARKS: Mapping[SpeechEventType, Mark] = {
+    SpeechEventType.START_OF_SPEECH: Mark.START,
+    SpeechEventType.INTERIM_TRANSCRIPT: Mark.INTERIM,
+    SpeechEventType.PREFLIGHT_TRANSCRIPT: Mark.INTERIM,
+    SpeechEventType.FINAL_TRANSCRIPT: Mark.FINAL,
+    SpeechEventType.END_OF_SPEECH: Mark.END,
+}
+"""What a recogniser's events mean for the utterance. Usage means nothing."""
 
 
 class Listener(Protocol):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 from livekit import rtc
@@ -18,7 +18,7 @@ from ._assignment import Assignment
 from ._chain import Chain
 from ._endpoint import Endpointing
 from ._ledger import Ledger
-from ._listen import ListenAttempt, open_ears, probe_with, text_of
+from ._listen import MARKS, ListenAttempt, open_ears, probe_with, text_of
 from ._outbox import OutboxStream
 from ._probe import MakeProbe
 from ._replay import PAUSE_SEC, ReplayBuffer
@@ -30,17 +30,10 @@ _PROBE_SEC = 6.0
 
 # From a broken connection to the plugin's saying so takes a few turns of the event loop.
 _HOLD_SEC = 0.25
+_HOLD_IN_PAUSE_SEC = 0.05  # when it is likely meant, and an answer waits for it
 
 # Long utterances are settled piece by piece, and the audio of a short piece may hold no word.
 _SHORTEST_PROBE_SEC = 1.0
-
-_MARK: Mapping[SpeechEventType, Mark] = {
-    SpeechEventType.START_OF_SPEECH: Mark.START,
-    SpeechEventType.INTERIM_TRANSCRIPT: Mark.INTERIM,
-    SpeechEventType.PREFLIGHT_TRANSCRIPT: Mark.INTERIM,
-    SpeechEventType.FINAL_TRANSCRIPT: Mark.FINAL,
-    SpeechEventType.END_OF_SPEECH: Mark.END,
-}
 
 
 class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
@@ -219,7 +212,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
 
     def hear(self, attempt: ListenAttempt, event: SpeechEvent) -> None:
         """Take an event of the recogniser at work, and hand it to the session."""
-        mark = _MARK.get(event.type)
+        mark = MARKS.get(event.type)
         if mark is None:
             self._outbox.put(event)
             return
@@ -230,26 +223,29 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._promoted.append(event)
             return
         self._take_promoted(attempt)
-        if mark is Mark.FINAL and has_text and self._may_be_promoted(event):
+        hold = self._doubt_about(event) if mark is Mark.FINAL and has_text else 0.0
+        if hold:
             self._promoted = [event]
-            self._promotion = self._loop.call_later(_HOLD_SEC, self._take_promoted, attempt)
+            self._promotion = self._loop.call_later(hold, self._take_promoted, attempt)
             return
         self._take(attempt, event, mark, has_text=has_text)
 
-    def _may_be_promoted(self, event: SpeechEvent) -> bool:
-        """Whether the caller goes on with what a recogniser claims to be final.
+    def _doubt_about(self, event: SpeechEvent) -> float:
+        """Return for how many seconds a final may turn out to be a partial one; 0.0: it is meant.
 
         Cartesia's plugin gives its last partial transcript as final when its connection breaks,
         and says only then that it did.
         """
         if event.alternatives[0].text != self._partial or self._ledger.is_timed(event):
-            return False
-        return (self._kept.pause_before(self._kept.end) or 0.0) < self._kept.end - PAUSE_SEC / 2
+            return 0.0
+        pause = self._kept.pause_before(self._kept.end) or 0.0
+        goes_on = pause < self._kept.end - PAUSE_SEC / 2
+        return _HOLD_SEC if goes_on else _HOLD_IN_PAUSE_SEC
 
     def _take_promoted(self, attempt: ListenAttempt) -> None:
         """Take what was held back for what it claims to be: its recogniser lives on."""
         for event in self._drop_promoted():
-            self._take(attempt, event, _MARK[event.type], has_text=bool(text_of(event)))
+            self._take(attempt, event, MARKS[event.type], has_text=bool(text_of(event)))
 
     def _drop_promoted(self) -> list[SpeechEvent]:
         held, self._promoted = self._promoted, []
