@@ -25,6 +25,9 @@ _SAMPLE_BYTES = 2
 # A phrase is made beside the conversation, so it may take its time; but it is made some time.
 _PATIENCE_SEC = 15.0
 
+# Each try is billed, and a voice that cannot do it once rarely can later.
+_MAX_TRIES = 3
+
 
 class Canned:
     """A phrase as audio, in the format that sessions were promised.
@@ -43,6 +46,7 @@ class Canned:
         self._format = audio_format
         self._frames: list[rtc.AudioFrame] = []
         self._text = ""
+        self._tries = 0
         self._task: asyncio.Task[None] | None = None
         if isinstance(source, str) and not source.lower().endswith(".wav"):
             self._text = source
@@ -76,8 +80,11 @@ class Canned:
 
     def prepare(self, chain: Chain[TTS]) -> None:
         """Have the text spoken, if that is needed and not under way. Idempotent."""
-        if self.is_ready or chain.closed or (self._task is not None and not self._task.done()):
+        if self.is_ready or chain.closed or self._tries == _MAX_TRIES:
             return
+        if self._task is not None and not self._task.done():
+            return
+        self._tries += 1
         self._task = chain.tasks.spawn(self._render(chain), "fallback canned phrase")
 
     async def _render(self, chain: Chain[TTS]) -> None:

@@ -14,7 +14,7 @@ from livekit.agents.vad import VAD, VADEvent, VADEventType, VADStream
 from ..core.backlog import Backlog
 from ..errors import EndedEarlyError, StallError
 from ._assignment import Assignment
-from ._attempt import Attempt
+from ._lasting import LastingAttempt
 
 _PING_RATE = 16_000
 _PING_SEC = 0.5
@@ -33,7 +33,7 @@ class Listener(Protocol):
         """Take an event of the detector, with its position in the caller's audio (seconds)."""
 
 
-class DetectAttempt(Attempt[VADEvent]):
+class DetectAttempt(LastingAttempt[VADEvent]):
     """One detector hearing one caller, until it fails, is no longer needed, or audio ends.
 
     It owes one INFERENCE_DONE for each window of audio, and audio is owed nothing but that: a
@@ -72,21 +72,6 @@ class DetectAttempt(Attempt[VADEvent]):
         self._flushes: deque[float] = deque()  # positions, until the detector is beyond them
         self._newest = 0.0  # its newest own timestamp
 
-    @property
-    def owed(self) -> bool:
-        """Always: a caller's audio is waiting to be heard by somebody."""
-        return True
-
-    @property
-    def is_open_question(self) -> bool:
-        """Never: what it heard cost its time, whatever comes of it."""
-        return False
-
-    @property
-    def broke_off(self) -> bool:
-        """Never: the next detector hears on."""
-        return False
-
     def begin_at(self, position: float) -> None:
         """The first sample that it is given lies at this position."""
         self._base = position
@@ -120,11 +105,6 @@ class DetectAttempt(Attempt[VADEvent]):
         """Tell the detector that no more audio comes."""
         if self.stream is not None:
             self.feed(_end_input, self.stream)
-
-    def hand_over(self) -> None:
-        """End here: another detector is better by now, and nobody speaks."""
-        self.unfinished = True
-        self._succeed()
 
     def _open(self) -> aclosing[VADStream]:
         detector: VAD = self.member.instance

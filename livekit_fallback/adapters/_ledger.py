@@ -72,9 +72,13 @@ class Ledger:
         self._expected = self._said.copy()
         self._began_with = self._kept.start
         self._caught_up_at = self._kept.end + self._kept.seconds
-        self._begun_at = self.zero + max(self._kept.start, elapsed - self._kept.seconds)
+        self._begun_at = self.time_of_kept(elapsed)
         self._shift = None
         return self._begun_at
+
+    def time_of_kept(self, elapsed: float) -> float:
+        """Return the time of the oldest sample that is kept; see :meth:`begin`."""
+        return self.zero + max(self._kept.start, elapsed - self._kept.seconds)
 
     def take_over(self, begun_at: float, began_with: float, expected: Said) -> None:
         """Another recogniser has listened along, and is the one at work from now on.

@@ -18,8 +18,10 @@ from ..errors import EndedEarlyError, NotListeningError, NotSupportedError, Sile
 from ._assignment import Assignment
 from ._attempt import Attempt
 from ._base import connect_options
+from ._lasting import LastingAttempt
 from ._livekit import oldest_untaken
 from ._oneshot import OneShot
+from ._replay import ReplayBuffer
 
 # A recogniser that failed later than this many times its deadline to connect had connected.
 _CONNECTED_AFTER = 2.0
@@ -58,7 +60,7 @@ class Listener(Protocol):
         """Take note that a recogniser whose return this attempt tests has stood for long."""
 
 
-class ListenAttempt(Attempt[SpeechEvent]):
+class ListenAttempt(LastingAttempt[SpeechEvent]):
     """One recogniser hearing one caller, until it fails, is no longer needed, or audio ends.
 
     Useful is an event with text in it. A recogniser owes no text while the caller says nothing,
@@ -114,11 +116,6 @@ class ListenAttempt(Attempt[SpeechEvent]):
         return accepted
 
     @property
-    def owed(self) -> bool:
-        """Always: a caller's audio is waiting to be heard by somebody."""
-        return True
-
-    @property
     def has_served(self) -> bool:
         """Whether it gave text, or was connected for so long that silence was the caller's."""
         return self.committed or self.duration > self._connected_after
@@ -134,16 +131,6 @@ class ListenAttempt(Attempt[SpeechEvent]):
         quiet_since = max(self.started_at, self._last_output)
         is_long = self._loop.time() - quiet_since > _IDLE_SEC
         return is_long and self._listener is not None and self._listener.is_silent
-
-    @property
-    def is_open_question(self) -> bool:
-        """Never: what it heard is billed, whether it held words or not."""
-        return False
-
-    @property
-    def broke_off(self) -> bool:
-        """Never: the next provider hears what no final transcript has settled."""
-        return False
 
     def end_input_soon(self, ears: RecognizeStream) -> None:
         """Say that no more audio comes, once the stream has begun to run.
@@ -163,11 +150,6 @@ class ListenAttempt(Attempt[SpeechEvent]):
     def went_silent(self, seconds: float) -> None:
         """Fail: it was given speech, and has given nothing back for so long."""
         self._fail(SilentError(seconds))
-
-    def hand_over(self) -> None:
-        """End here: another provider is better by now, and no word is under way."""
-        self.unfinished = True
-        self._succeed()
 
     def _begin(self, ears: RecognizeStream) -> None:
         self._give_audio_so_far(ears)
@@ -213,6 +195,7 @@ class ListenAttempt(Attempt[SpeechEvent]):
         untaken = oldest_untaken(self.ears)
         if untaken is not self._untaken:
             self._untaken, self._untaken_since = untaken, self._loop.time()
+            self._watch.renew_grace()
 
     def _expire(self) -> None:
         # some streams wait for ever once their input has ended (OpenAI's realtime one does)
@@ -340,6 +323,15 @@ def open_ears(language: NotGivenOr[str], given: Assignment) -> RecognizeStream:
     """Open a recogniser's stream."""
     stt: STT = given.member.instance
     return stt.stream(language=language, conn_options=connect_options(given))
+
+
+def replay(kept: ReplayBuffer, ears: RecognizeStream) -> None:
+    """Give a recogniser the audio that is kept, as fast as it takes it."""
+    for frame in kept.content:
+        if frame is None:
+            ears.flush()
+        else:
+            ears.push_frame(frame)
 
 
 def text_of(event: SpeechEvent) -> str:

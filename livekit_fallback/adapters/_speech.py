@@ -18,7 +18,7 @@ from ._assignment import Assignment
 from ._chain import Chain
 from ._endpoint import Endpointing
 from ._ledger import Ledger
-from ._listen import MARKS, ListenAttempt, open_ears, probe_with, text_of
+from ._listen import MARKS, ListenAttempt, open_ears, probe_with, replay, text_of
 from ._outbox import OutboxStream
 from ._probe import MakeProbe
 from ._replay import PAUSE_SEC, ReplayBuffer
@@ -194,11 +194,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         """Give a recogniser the audio that no final transcript has settled."""
         self._ledger.zero = self.start_time_offset
         ears.start_time_offset = self._ledger.begin(self._elapsed)
-        for frame in self._kept.content:
-            if frame is None:
-                ears.flush()
-            else:
-                ears.push_frame(frame)
+        replay(self._kept, ears)
         if self.input_ended and self._attempt is not None:
             self._attempt.end_input_soon(ears)
         self._kept.trim()
@@ -217,8 +213,6 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._outbox.put(event)
             return
         has_text = bool(text_of(event))
-        if self._endpointing is not None:
-            self._endpointing.recognised(event.type, has_text=has_text)
         if self._promoted and mark is Mark.END:
             self._promoted.append(event)
             return
@@ -258,6 +252,8 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self, attempt: ListenAttempt, event: SpeechEvent, mark: Mark, *, has_text: bool
     ) -> None:
         new: SpeechEvent | None = event
+        if self._endpointing is not None:
+            self._endpointing.recognised(event.type, has_text=has_text)
         if has_text:
             self._silent.clear()
             text, partial = event.alternatives[0].text, self._partial

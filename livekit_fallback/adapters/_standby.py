@@ -23,7 +23,7 @@ from ._attempt import current_attempt
 from ._base import member_options
 from ._chain import Chain
 from ._ledger import Ledger
-from ._listen import text_of
+from ._listen import replay, text_of
 from ._replay import ReplayBuffer
 from ._transcript import ending_with
 
@@ -278,16 +278,10 @@ class Standbys:
         await standby.listen(open_ears, partial(self._prime, elapsed, standby))
 
     def _prime(self, elapsed: float, standby: Standby, ears: RecognizeStream) -> None:
-        kept = self._kept
         standby.expected = self._ledger.settled_and_kept
-        standby.began_with = kept.start
-        standby.begun_at = self._ledger.zero + max(kept.start, elapsed - kept.seconds)
-        ears.start_time_offset = standby.begun_at
-        for frame in kept.content:
-            if frame is None:
-                ears.flush()
-            else:
-                ears.push_frame(frame)
+        standby.began_with = self._kept.start
+        standby.begun_at = ears.start_time_offset = self._ledger.time_of_kept(elapsed)
+        replay(self._kept, ears)
 
     def _next_to(self, working: int) -> Member[STT] | None:
         now = _clock.now()

@@ -243,7 +243,8 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
     def _take_held(self) -> None:
         held, self._held = self._held, []
         for item in held:
-            self._take(item)
+            if not self.is_decided:  # what came before may have shown that it is lost
+                self._take(item)
 
     def _take(self, audio: SynthesizedAudio) -> None:
         handover = self._handover
@@ -318,6 +319,8 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
     def _finish(self) -> None:
         """Hand over what is held: the text was spoken. Idempotent."""
         self._take_held()
+        if self.is_decided:
+            return
         self._handover.finish()
         self.delivered = self._handover.delivered
         if self._script.ended and self.committed:

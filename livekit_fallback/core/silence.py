@@ -8,7 +8,6 @@ from typing import NamedTuple
 # The shortest word. What is shorter is a click or a cough, and recognisers make nothing of it.
 _MIN_SPEECH_SEC = 0.2
 
-
 # Noise that nobody recognises may go on for long, music on hold for minutes.
 _MAX_PATIENCE_SEC = 60.0
 

@@ -458,6 +458,17 @@ async def test_a_final_that_a_broken_connection_brings_is_not_believed(census: C
         it.assert_balanced()
 
 
+async def test_a_final_that_is_not_believed_settles_no_debt(census: Census):
+    """What it took back is owed by the next one, who is deaf, and found out in turn."""
+    dies = [AfterAudio(0.5), Interim("hel"), AfterAudio(0.7), UntimedFinal("hel")]
+    async with call(census, [*dies, Fail(gone)], DEAF, HEARS) as it:
+        await it.speak(0.72)
+        await it.be_silent(3.0)
+
+        assert it.finals == ["hello"]
+        assert it.streams == "abc"
+
+
 async def test_one_that_lives_on_has_meant_it(census: Census):
     """It is held back for a moment only."""
     hears = [AfterAudio(0.5), Interim("hel"), AfterAudio(0.7), UntimedFinal("hel")]

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from livekit_fallback.errors import NotListeningError
-from tests.support.audio import number_of
+from tests.support.audio import number_of, numbered
 from tests.support.caller import FRAME, calling
 from tests.support.chains import listeners
 from tests.support.errors import gone
 from tests.support.fake_stt import ScriptedRecognizeStream
 from tests.support.fakes import AfterFrames, Fail, Final, Hang, ScriptedSTT, finals_of
+from tests.support.virtual_time import block, turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +89,25 @@ async def test_a_connection_that_dies_unnoticed_is_left_within_two_deadlines(cen
     assert died_after + DEADLINE <= left_after + FRAME
     assert left_after <= died_after + 2 * DEADLINE + FRAME
     assert _numbers(chain.call("b")) == list(range(420))
+
+
+async def test_a_blocked_loop_takes_no_audio_either(census: Census):
+    """However often in a call: what lay there meanwhile was not left lying by the listener."""
+    due_while_blocked = 2 * DEADLINE + 0.5
+    chain = listeners(
+        census, Unhurried(lambda _: due_while_blocked), HEARD, attempt_timeout=DEADLINE
+    )
+
+    async with calling(chain.adapter) as caller:
+        for _ in range(3):
+            await asyncio.sleep(2 * DEADLINE)
+            caller.stream.push_frame(numbered(0))
+            await turns(3)
+            block(DEADLINE + 0.5)
+        await asyncio.sleep(1.0)
+
+    assert len(chain.call("a").frames) == 3
+    assert chain.asked == "a"
 
 
 @pytest.mark.parametrize(

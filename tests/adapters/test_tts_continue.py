@@ -14,7 +14,18 @@ from livekit.agents import APIConnectionError
 
 from livekit_fallback import AllProvidersFailedError, FallbackTTS, Provider
 from tests.support.chains import voices as scripted
-from tests.support.fakes import Audio, AwaitText, Hang, ScriptedTTS, Words
+from tests.support.fakes import (
+    Audio,
+    AwaitText,
+    Hang,
+    ScriptedTTS,
+    Sentence,
+    Silence,
+    Wait,
+    Words,
+    say,
+    seconds_of,
+)
 from tests.support.recorder import EventRecorder
 from tests.support.virtual_time import turns
 from tests.support.word_voice import (
@@ -546,6 +557,18 @@ async def test_word_without_a_time_is_spoken_rather_twice_than_never(census: Cen
 
     assert [w for w in WORDS if w not in reply.heard] == []
     assert len([w for w in WORDS if reply.heard.count(w) > 1]) <= Late.lag + 1
+
+
+async def test_nothing_is_played_behind_the_timing_that_shows_a_loss(census: Census):
+    """It came with silence that waited for its sound: the sound is of another sentence."""
+    first: list[Any] = [Sentence("One little sentence here. "), Audio(0.5), Wait(0.6)]
+    behind = [Sentence("The next one. ", 0.5), Silence(0.2), Audio(0.6)]
+    chain = scripted(census, [*first, *behind], [Audio(2.0)], on_partial="continue")
+
+    heard = await say(chain.adapter, "One little sentence here. The next one.")
+
+    assert chain.reasons == ["cut_short"]
+    assert seconds_of(heard) == pytest.approx(0.5 + 2.0, abs=0.02)
 
 
 async def test_word_without_a_time_does_not_wait_for_more_text(census: Census):

@@ -227,16 +227,59 @@ async def test_a_turn_without_words_ends_without_it(tokens: tuple[str, ...], cen
     assert await _timed(chain.adapter, *tokens, text_after=1.0) == []
 
 
-async def test_an_interruption_ends_it(census: Census):
-    """Nothing is left of it, and nobody is blamed."""
-    chain = voices(census, [Hang()], holding_phrase=frames(0.5), total_timeout=4.0)
+@pytest.mark.parametrize("after", [1.9, 2.1])
+async def test_an_interruption_ends_it(after: float, census: Census):
+    """Before it is played, and while it is: nothing of it comes later, and nobody is blamed."""
+    chain = voices(
+        census, [Hang()], holding_phrase=frames(0.5), total_timeout=4.0, attempt_timeout=None
+    )
+    heard: list[rtc.AudioFrame] = []
+
+    async def listen(stream: Any) -> None:
+        async for audio in stream:
+            heard.append(audio.frame)  # noqa: PERF401 - it is cut off
 
     async with chain.adapter.stream() as stream:
         stream.push_text(TEXT)
-        await asyncio.sleep(1.9)
+        stream.end_input()
+        listening = asyncio.create_task(listen(stream), name="session listens")
+        await asyncio.sleep(after)
+        listening.cancel()
 
+    played = len(heard)
     await asyncio.sleep(1.0)
+    assert bool(played) == (after > 2.0)
+    assert len(heard) == played
     assert chain.events.of("error") == []
+
+
+async def test_a_phrase_that_cannot_be_spoken_is_not_tried_for_ever(census: Census):
+    """Each try is billed: after the third there is none."""
+    voice = ScriptedTTS(lambda n: [Audio(0.4)] if n % 2 == 0 else DOWN)
+    chain = voices(census, voice, last_resort="Sorry.", probe=None)
+
+    for _ in range(8):
+        await say(chain.adapter, TEXT)
+        await turns(50)
+
+    assert [call.text for call in voice.calls].count("Sorry.") == 3
+
+
+async def test_closing_the_adapter_ends_the_making_of_a_phrase(census: Census):
+    """Nothing is left of it, and none is begun afterwards."""
+    voice = ScriptedTTS([Hang()])
+    census.watch(voice)  # before the adapter listens: it leaves as it came
+    adapter = FallbackTTS([voice], last_resort="Sorry.")
+    adapter.prewarm()
+    await turns(20)
+    assert [call.text for call in voice.open_calls] == ["Sorry."]
+
+    await adapter.aclose()
+    adapter.prewarm()
+    await turns(20)
+
+    assert voice.open_calls == []
+    assert len(voice.calls) == 1
 
 
 async def test_what_nobody_speaks_in_the_end_is_told_as_before(census: Census):

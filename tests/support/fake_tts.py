@@ -49,6 +49,14 @@ class Words(Sound):
 
 
 @dataclass(frozen=True)
+class Sentence(Sound):
+    """The timing of a sentence of which only the start is known, as some voices have them."""
+
+    text: str
+    start: float = 0.0
+
+
+@dataclass(frozen=True)
 class Speak(Sound):
     """Wait for the end of the text, then speak so many seconds for each of its words."""
 
@@ -165,6 +173,8 @@ class _Mouth:
                 self._push(step.seconds, 0.0)
             case Words():
                 self._emitter.push_timed_transcript(_timed(step))
+            case Sentence(text, start):
+                self._emitter.push_timed_transcript(TimedString(text, start_time=start))
             case Speak():
                 await self._news.until(lambda: self._call.input_ended)
                 self._push(step.each * len(self._call.text.split()), 440.0)
