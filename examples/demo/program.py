@@ -40,7 +40,7 @@ def run(program: Callable[[], Coroutine[Any, Any, int]]) -> int:
 
 
 async def one_call(adapter: str, out: Path, control_port: int = 0) -> int:
-    """Hold and report one call; 1 if a turn went unanswered."""
+    """Hold and report one call; 1 if a turn went unanswered, or a word got lost or came twice."""
     record = await recorded_call(adapter, out, control_port)
     result = verdict(record)
     Console().print(verdict_table(adapter, result))

@@ -109,7 +109,9 @@ class Verdict:
 
     @property
     def good(self) -> bool:
-        return self.answered == self.turns
+        """Whether every turn was answered, and no word of anybody lost or said twice."""
+        both = self.ears + self.voice
+        return self.answered == self.turns and not (both.lost or both.repeated)
 
 
 def turn_facts(record: CallRecord) -> list[TurnFacts]:

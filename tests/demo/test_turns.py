@@ -154,15 +154,26 @@ def test_median_and_longest_are_over_all_turns(
     assert result.dead_air_max == pytest.approx(longest, abs=WINDOW)
 
 
-def test_a_call_is_good_if_every_turn_was_answered():
-    """One turn in vain is one too many."""
-    marks = [turn(1, 2.0, 5.0), turn(2, 7.0, 14.0)]
+@pytest.mark.parametrize(
+    ("heard_until", "second", "good"),
+    [
+        pytest.param(9.0, "Hello there.", True, id="all-well"),
+        pytest.param(4.0, "Hello there.", False, id="a-turn-in-vain"),
+        pytest.param(9.0, "Hello.", False, id="a-word-lost"),
+        pytest.param(9.0, "Hello hello there.", False, id="a-word-twice"),
+        pytest.param(9.0, "Yellow there.", True, id="a-word-misheard"),
+    ],
+)
+def test_a_call_is_good_if_every_turn_was_answered_and_no_word_lost_or_said_twice(
+    heard_until: float, second: str, good: bool
+):
+    """One turn in vain, or one word, is one too many; ears that mistake one are no failover's."""
+    record = call(
+        [turn(1, 2.0, 5.0), turn(2, 7.0, 14.0)], (2.6, 4.0), (min(8.0, heard_until), heard_until)
+    )
+    record.session_events = [understood(2.1, "Hello there."), understood(7.1, second)]
 
-    good = verdict(call(marks, (2.6, 4.0), (8.0, 9.0)))
-    bad = verdict(call(marks, (2.6, 4.0)))
-
-    assert (good.turns, good.answered, good.good) == (2, 2, True)
-    assert (bad.turns, bad.answered, bad.good) == (2, 1, False)
+    assert verdict(record).good is good
 
 
 def test_a_call_without_turns_has_no_figures():
