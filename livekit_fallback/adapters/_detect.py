@@ -100,6 +100,7 @@ class DetectAttempt(LastingAttempt[VADEvent]):
     def was_flushed(self, position: float) -> None:
         """Take note that the detector was told that a segment ends at a position."""
         self._flushes.append(position)
+        self._backlog.flushed(position)
 
     def end_input(self) -> None:
         """Tell the detector that no more audio comes."""

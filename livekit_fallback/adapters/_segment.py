@@ -22,9 +22,11 @@ class Segment:
 
     @property
     def frames(self) -> list[rtc.AudioFrame]:
-        """Its audio as one frame; nothing if the detectors told none, or of several formats."""
-        formats = {(frame.sample_rate, frame.num_channels) for frame in self._frames}
-        return [rtc.combine_audio_frames(self._frames)] if len(formats) == 1 else []
+        """Its audio as one frame, of the newest format if it changed; nothing if none was told."""
+        if not self._frames:
+            return []
+        newest = _format(self._frames[-1])
+        return [rtc.combine_audio_frames([f for f in self._frames if _format(f) == newest])]
 
     def begin(self, frames: Iterable[rtc.AudioFrame], began_at: float) -> None:
         """Begin anew, with the audio of a START."""
@@ -47,6 +49,10 @@ class Segment:
         self._frames.clear()
         self._seconds = 0.0
         self.is_joined = False
+
+
+def _format(frame: rtc.AudioFrame) -> tuple[int, int]:
+    return frame.sample_rate, frame.num_channels
 
 
 def _newest(frame: rtc.AudioFrame, seconds: float) -> rtc.AudioFrame:

@@ -83,7 +83,7 @@ class Activity:
         if position < self.reported - _SLACK_SEC:
             self.is_held = True
             return False
-        self.is_open = True
+        self.is_open, self.is_held = True, False
         self.voiced_at = max(self.voiced_at, position)
         return True
 

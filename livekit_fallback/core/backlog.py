@@ -10,7 +10,9 @@ from typing import NamedTuple
 # than that would never catch up; those in use are ten times as fast and more.
 _CATCH_UP = 2.0
 
-_SLACK_SEC = 1e-6  # of floating point
+# Detectors that resample hold back a sample or so (the bundled one 0.25 ms at 8 kHz), and nothing
+# pushes it out when a caller is muted.
+_HELD_BACK_SEC = 0.002
 
 
 class _Piece(NamedTuple):
@@ -37,6 +39,7 @@ class Backlog:
     def __init__(self, window: float) -> None:
         self._window = window
         self._judged = 0.0
+        self._flushed = 0.0
         self._pieces: deque[_Piece] = deque()
 
     @property
@@ -52,7 +55,11 @@ class Backlog:
     def begin(self, position: float) -> None:
         """The detector owes nothing that lies before this position."""
         self._pieces.clear()
-        self._judged = position
+        self._judged = self._flushed = position
+
+    def flushed(self, position: float) -> None:
+        """The detector begins a new window here; what is no whole one before it is never judged."""
+        self._flushed = position
 
     def given(self, end: float, seconds: float, now: float) -> None:
         """The detector was given audio.
@@ -62,16 +69,20 @@ class Backlog:
             seconds: Its length.
             now: When.
         """
-        if end <= self._judged + self._window - _SLACK_SEC:
+        if end <= self._settled_by(max(self._judged, self._flushed)):
             return
-        expected_at = now
-        if self._pieces:
-            expected_at = max(now, self._pieces[-1].expected_at + seconds / _CATCH_UP)
-        self._pieces.append(_Piece(end, expected_at))
+        # a window that comes alone is expected at once
+        busy_until = (
+            self._pieces[-1].expected_at if self._pieces else now - self._window / _CATCH_UP
+        )
+        self._pieces.append(_Piece(end, max(now, busy_until + seconds / _CATCH_UP)))
 
     def judged(self, position: float) -> None:
         """The detector has judged all audio up to this position."""
         self._judged = max(self._judged, position)
-        settled = self._judged + self._window - _SLACK_SEC
-        while self._pieces and self._pieces[0].end < settled:
+        while self._pieces and self._pieces[0].end <= self._settled_by(self._judged):
             self._pieces.popleft()
+
+    def _settled_by(self, position: float) -> float:
+        """Up to where nothing is owed once all before a position is judged or dropped."""
+        return position + self._window + _HELD_BACK_SEC

@@ -12,6 +12,7 @@ from livekit.agents.vad import VAD
 
 from livekit_fallback import (
     AdapterClosedError,
+    EnergyVAD,
     FallbackAdapter,
     FallbackSTT,
     FallbackVAD,
@@ -34,6 +35,7 @@ from tests.support.faulty_vad import (
     Refuse,
     speak,
 )
+from tests.support.recorder import EventRecorder
 from tests.support.script import now
 from tests.support.virtual_time import block, turns
 
@@ -211,6 +213,22 @@ async def test_nothing_is_owed_without_audio(census: Census):
     await line.adapter.aclose()
 
     assert line.failovers == []
+
+
+@pytest.mark.parametrize("before", [0.1, 0.12, 0.14])
+@pytest.mark.parametrize("after", [0.02, 0.04])
+async def test_nothing_is_owed_after_a_flush_either(before: float, after: float):
+    """Sessions flush when a turn ends, and a detector drops what is no whole window."""
+    adapter = FallbackVAD([EnergyVAD(), EnergyVAD()])
+    events = EventRecorder(adapter, ("failover",))
+    stream = adapter.stream()
+    await speak(stream, quiet(before), then=stream.flush)
+    await speak(stream, quiet(after))
+    await asyncio.sleep(60.0)
+    await stream.aclose()
+    await adapter.aclose()
+
+    assert events.names == []
 
 
 async def test_a_burst_of_audio_trips_nobody(census: Census):
@@ -532,6 +550,16 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str):
     """Those that would do nothing, too."""
     with pytest.raises(ValueError, match=message):
         FallbackVAD([FaultyVAD()], **options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("hedge_after_ms", 100.0), ("latency_threshold_ms", 100.0), ("stateful", True)],
+)
+def test_so_are_those_of_one_detector(option: str, value: Any):
+    """A provider's own options are as meaningless."""
+    with pytest.raises(ValueError, match=f"{option}={value}: must not be given for a provider of"):
+        FallbackVAD([Provider(FaultyVAD(), **{option: value})])
 
 
 async def test_who_is_not_to_be_watched_is_not(census: Census):

@@ -146,6 +146,17 @@ def test_where_a_voice_was_heard_last_is_known():
     assert activity.voiced_at == 2.0
 
 
+def test_a_start_that_was_told_is_not_told_again_for_one_that_was_held():
+    """A detector that starts twice has the first one held, because it lies in the past."""
+    activity = Activity()
+    activity.window(0.5, is_voiced=False)
+    activity.detector_changed(0.0, 0.5)
+    assert activity.start(0.0) is False
+
+    assert activity.start(0.5) is True
+    assert activity.window(1.0, is_voiced=True) is NEW
+
+
 STEPS = st.one_of(
     st.tuples(st.just("window"), st.floats(0.01, 0.5), st.booleans()),
     st.tuples(st.just("change"), st.floats(0.0, 1.0), st.booleans()),

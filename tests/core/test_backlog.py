@@ -54,9 +54,53 @@ def test_what_was_judged_is_not_owed():
     live(backlog, 5)
 
     backlog.judged(0.03)
-    assert backlog.expected_at == pytest.approx(NOW + 3 * FRAME)
+    assert backlog.expected_at == pytest.approx(NOW + 4 * FRAME)
     backlog.judged(0.09)
     assert not backlog.is_owed
+
+
+def test_a_sample_that_is_held_back_is_not_owed():
+    """Detectors that resample complete a window with the next frame, and there may be none."""
+    backlog = Backlog(WINDOW)
+    backlog.given(0.03, 0.03, NOW)
+    assert not backlog.is_owed
+
+    backlog.given(0.06, 0.03, NOW + 0.03)
+    assert backlog.is_owed
+    backlog.judged(0.03)
+    assert not backlog.is_owed
+
+
+def test_what_is_no_whole_window_before_a_flush_is_not_owed():
+    """It is dropped, and does not count towards the next window."""
+    backlog = Backlog(WINDOW)
+    live(backlog, 4)
+    backlog.judged(0.06)
+
+    backlog.flushed(0.08)
+    backlog.given(0.1, FRAME, NOW + 0.1)
+    assert not backlog.is_owed
+    backlog.given(0.12, FRAME, NOW + 0.12)
+    assert backlog.is_owed
+
+
+def test_a_flush_excuses_nobody():
+    """Whole windows before it are judged, flush or not."""
+    backlog = Backlog(WINDOW)
+    live(backlog, 4)
+
+    backlog.flushed(0.08)
+
+    assert backlog.expected_at == pytest.approx(NOW + 2 * FRAME)
+
+
+def test_much_audio_in_one_frame_is_much():
+    """It is expected as if it had come in many."""
+    backlog = Backlog(WINDOW)
+
+    backlog.given(10.0, 10.0, NOW)
+
+    assert backlog.expected_at == pytest.approx(NOW + 5.0, abs=WINDOW)
 
 
 def test_a_late_repetition_changes_nothing():

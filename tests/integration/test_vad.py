@@ -205,6 +205,27 @@ async def test_a_model_that_stands_still_is_left_in_time():
     assert abs(heard_end.timestamp - end.timestamp) <= END_SEC
 
 
+@pytest.mark.parametrize(("rate", "frame_ms"), [(24_000, 50), (8_000, 20), (16_000, 10)])
+async def test_a_muted_caller_trips_nobody_whatever_frame_was_the_last(rate: int, frame_ms: int):
+    """The model resamples, and holds back a little of a window that is complete by the clock."""
+    count = rate * frame_ms // 1000
+    frame = rtc.AudioFrame(bytes(2 * count), rate, 1, count)
+    adapter = FallbackVAD([inference.VAD(), EnergyVAD()])
+    events = EventRecorder(adapter, ("failover",))
+    streams = [adapter.stream() for _ in range(33)]
+
+    for number, stream in enumerate(streams):
+        for _ in range(number):
+            stream.push_frame(frame)
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(33 * frame_ms / 1000 + 3 * 0.24)  # twice their pace, and the stall timeout
+    for stream in streams:
+        await stream.aclose()
+    await adapter.aclose()
+
+    assert events.names == []
+
+
 async def test_turns_go_on_after_the_detector_was_killed(
     providers: LocalProviders, plugins: Plugins
 ):
