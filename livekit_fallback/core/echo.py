@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from .number_words import is_number
 from .words import IDEOGRAPHS, UNSPACED
 
 _PUNCTUATION = (
@@ -28,26 +29,14 @@ _CLOSING_MARKS = re.compile(rf"[*_`\"'\u201d\u2019\u00bb]+(?=[\s{_STOPS}]|\Z)")
 _ELLIPSIS = re.compile(r"\s*(?:\.{2,}|\u2026)\s*")
 _CLOSING = frozenset(_STOPS.replace("\u2014", "").replace("\u2013", "") + ")]}%\u00bb\u201d\u2019")
 _OPENING = frozenset("([{\u00ab\u201c\u2018\u00bf\u00a1")
+_FRACTION = re.compile(r"\.\d")
 _IDEOGRAPH = re.compile(f"[{IDEOGRAPHS}]")
+_KANA = re.compile("[\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f]")
 _SPACELESS = re.compile(f"[{IDEOGRAPHS}{UNSPACED}]")
 
-# English, German, Spanish, French, Italian, Portuguese, Dutch, Chinese and Japanese
-_NUMBER_WORDS = (
-    "zero oh one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-    "fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty "
-    "ninety hundred thousand double triple "
-    "null eins zwei zwo drei vier f\u00fcnf sechs sieben acht neun zehn "
-    "cero uno dos tres cuatro cinco seis siete ocho nueve diez "
-    "z\u00e9ro un une deux trois quatre cinq six sept huit neuf dix "
-    "due tre quattro cinque sei sette otto nove dieci "
-    "um dois duas tr\u00eas quatro sete oito dez meia "
-    "nul een \u00e9\u00e9n twee drie vijf zes zeven negen tien"
-)
-_NUMBER_SIGNS = "\u3007\u96f6\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341"
-_NUMBERS = frozenset([*_NUMBER_WORDS.split(), *_NUMBER_SIGNS])
-
 # What makes an echo certain: a word that is no number, two ideographs, five letters of a script
-# without spaces. From three words on it is one even where its punctuation is another.
+# without spaces (kana are letters). From three words on it is one even where its punctuation is
+# another.
 _SURE = 1.0
 _SURER = 3.0
 
@@ -75,6 +64,9 @@ class Echo:
         self._is_inside_word = is_inside_word
         self._words = [word for word, _, _ in _words(said)]
         self._last_stops = _stops_at_end(said)
+        self._begin()
+
+    def _begin(self) -> None:
         self._held = ""
         self._read = 0  # of what is held
         self._alive = list(range(len(self._words)))  # the words from which on it may repeat
@@ -97,15 +89,20 @@ class Echo:
         return ""
 
     def end(self) -> str:
-        """Return what is left to be handed over, now that the continuation has ended."""
+        """Return what is left to be handed over, now that the continuation has ended or pauses.
+
+        If it has brought nothing new, what it says after a pause (for a tool call) is compared and
+        joined like a first word.
+        """
         if self._is_joined:
             return ""
         self._judge()
-        if self._end is None and self._is_restatement():
-            return ""
-        text = self._let_go()
+        is_known = self._end is None and self._is_restatement()
+        text = "" if is_known else self._let_go()
         if self._last_stops and not _words(text):
-            return ""  # no more than another full stop
+            text = ""  # no more than another full stop
+        if not text:
+            self._begin()
         return text
 
     def _compare(self, word: str, start: int, end: int) -> None:
@@ -154,7 +151,7 @@ class Echo:
                 self._is_joined = True
                 return text
         elif not self._is_inside_word:
-            text = text[_length(_ELLIPSIS, text) :]
+            text = self._without_stops(text[_length(_ELLIPSIS, text) :])
         return self._join(text)
 
     def _without_marks(self, text: str) -> str:
@@ -176,7 +173,7 @@ class Echo:
         self._is_joined = True
         if self._is_inside_word:
             return text
-        return _space(self._said[-1], text[: len(text) - len(bare)], bare[0]) + bare
+        return _space(self._said[-1], text[: len(text) - len(bare)], bare) + bare
 
 
 def _words(text: str, start: int = 0) -> list[tuple[str, int, int]]:
@@ -197,23 +194,26 @@ def _length(pattern: re.Pattern[str], text: str) -> int:
 
 def _evidence(word: str) -> float:
     """Return what the repetition of a word is worth as a sign that it is one."""
-    if word in _NUMBERS or any(map(str.isdigit, word)):
+    if is_number(word):
         return 0.0
     if _SPACELESS.match(word):
-        return 0.5 if _IDEOGRAPH.match(word) else 0.2
+        return 0.5 if _IDEOGRAPH.match(word) and not _KANA.match(word) else 0.2
     return 1.0 if len(word) > 1 or word in "ai" else 0.0
 
 
-def _space(last: str, given: str, first: str) -> str:
+def _space(last: str, given: str, bare: str) -> str:
     """Return what belongs between two texts.
 
     Args:
         last: The last character of the first text.
         given: The white space that the second text brings along.
-        first: The first character after that.
+        bare: What follows that.
     """
+    first = bare[0]
     if "\n" in given:
         return given
+    if _FRACTION.match(bare) and not last.isdigit():
+        return " "
     if last.isspace() or first in _CLOSING or last in _OPENING:
         return ""
     if _IDEOGRAPH.match(last) and _IDEOGRAPH.match(first):

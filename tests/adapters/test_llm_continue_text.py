@@ -171,6 +171,21 @@ async def test_text_comes_before_the_tool_call_that_follows_it(census: Census):
 # --- how a continuation may end ----------------------------------------------------------------
 
 
+async def test_what_follows_the_tool_call_of_a_continuation_is_said(census: Census):
+    """Also if all that came before the call was a repetition."""
+    begun = "Let me look. "
+    chain = chain_of(
+        census, [Say(begun), Fail(unavailable)],
+        [Say(begun), ToolCall("look"), Say("Here we are."), UsageOnly()],
+        retry_on_chunk_sent="continue",
+    )  # fmt: skip
+
+    chunks, error = await listen(chain.adapter)
+
+    assert (text_of(chunks), error) == ("Let me look. Here we are.", None)
+    assert [tool.name for tool in tools_of(chunks)] == ["look"]
+
+
 async def test_a_continuation_may_call_a_tool(census: Census):
     """Nothing was called before, so the tool is called once, after what was said."""
     chain = chain_of(

@@ -74,6 +74,7 @@ def test_each_word_is_heard_once(continuation: str):
         # numbers and letters may be meant twice, and one too many is better than one too few
         ("It is five", "five one", "It is five five one"),
         ("Es ist f\u00fcnf", "f\u00fcnf eins", "Es ist f\u00fcnf f\u00fcnf eins"),
+        ("null drei zwanzig", "zwanzig elf", "null drei zwanzig zwanzig elf"),
         ("\u0664", "\u0664 \u0665", "\u0664 \u0664 \u0665"),
         ("It is 5 5", "5 5 1", "It is 5 5 5 5 1"),
         ("That is A B", "B C", "That is A B B C"),
@@ -91,6 +92,10 @@ def test_each_word_is_heard_once(continuation: str):
         ("Thank you.", "...", "Thank you."),
         ("Thank you", "", "Thank you"),
         ("Thank you", "  ", "Thank you"),
+        # a stop stands there once, whoever has set it
+        ("It is nice,", ", we think", "It is nice, we think"),
+        ("It costs", ".8 % more", "It costs .8 % more"),
+        ("It costs 2", ".8 % more", "It costs 2.8 % more"),
         # lines
         ("We have:\n- soup", "\n- bread", "We have:\n- soup\n- bread"),
         ("We have: ", "soup", "We have: soup"),
@@ -109,6 +114,12 @@ def test_what_is_heard_in_all(said: str, continuation: str, whole: str):
         # one ideograph is often doubled, and so are numbers
         ("\u8bf7\u6162", "\u6162\u8bf4", "\u6162\u8bf4"),
         ("\u662f\u4e00\u4e00", "\u4e00\u4e00\u4e8c", "\u4e00\u4e00\u4e8c"),
+        ("\u662f\u5e7a\u5e7a", "\u5e7a\u5e7a\u4e94", "\u5e7a\u5e7a\u4e94"),
+        # two kana may be a digit (zero, three)
+        ("\u756a\u53f7\u306f\u30bc\u30ed", "\u30bc\u30ed\u4e09", "\u30bc\u30ed\u4e09"),
+        ("\u756a\u53f7\u306f\u3055\u3093", "\u3055\u3093\u3054", "\u3055\u3093\u3054"),
+        # five make a word
+        ("\u304a\u306f\u3088\u3046\u3054", "\u304a\u306f\u3088\u3046\u3054\u3056", "\u3056"),
         # spaces are not put between ideographs, and elsewhere left to the speaker
         ("\u4eca\u5929", " \u5929\u6c14", "\u5929\u6c14"),
         ("\u6211\u7528", "iPhone", "iPhone"),
@@ -139,6 +150,30 @@ def test_scripts_without_spaces_or_with_marks(said: str, continuation: str, new:
 def test_a_word_that_was_split_is_put_together(continuation: str, whole: str):
     """The next speaker goes on inside the word, or says it in full."""
     assert heard("See https://exam", continuation, is_inside_word=True) == whole
+
+
+@pytest.mark.parametrize(
+    ("said", "before", "after", "whole"),
+    [
+        ("Let me check.", "Let me check.", " Done.", "Let me check. Done."),
+        ("Let me check. One", "Let me check.", " Done.", "Let me check. One Done."),
+        ("The mushroom", "", "I looked it up", "The mushroom I looked it up"),
+        ("The mushroom", "mushroom", "I looked it up", "The mushroom I looked it up"),
+        ("The mushroom.", ".", "I looked it up", "The mushroom. I looked it up"),
+        ("The mushroom", "risotto", " is good", "The mushroom risotto is good"),
+        ("Let me check.", "", "Let me check. Done.", "Let me check. Done."),
+        # what was new has been joined: what follows is as the speaker has it
+        ("Let me", "check", "Let me check", "Let me checkLet me check"),
+    ],
+)
+def test_what_follows_a_pause_is_compared_and_joined_too(
+    said: str, before: str, after: str, whole: str
+):
+    """Speakers pause for tool calls, and may have brought nothing new before one."""
+    echo = Echo(said)
+    texts = [echo.push(before), echo.end(), echo.push(after), echo.end()]
+
+    assert said + "".join(texts) == whole
 
 
 # --- when text is let go -----------------------------------------------------------------------
