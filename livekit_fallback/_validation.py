@@ -84,6 +84,8 @@ def resolved(
     keywords: Mapping[str, Any],
 ) -> _Options:
     """Return defaults, overlaid by ``options=``, overlaid by keywords, all validated."""
+    if not isinstance(options, Mapping | None):
+        raise ValueError(f"options={options!r}: must be a mapping of options, or None")
     given = validated(definition, {**(options or {}), **keywords})
     merged: _Options = {**defaults, **given}
     _check_range(merged)

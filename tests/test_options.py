@@ -270,6 +270,8 @@ def test_adapter_validates_its_keywords_and_its_options_alike(component):
         new_adapter(component, total_timeout=-1)
     with pytest.raises(ValueError, match=r"total_timeout=-1: must be"):
         new_adapter(component, options={"total_timeout": -1})
+    with pytest.raises(ValueError, match=r"options=3: must be a mapping of options, or None"):
+        new_adapter(component, options=3)
 
 
 @each_adapter

@@ -67,7 +67,7 @@ class ChainedAdapter(Controls[T]):
         elif isinstance(service, Mapping):
             if options:
                 raise ValueError(f"{next(iter(options))}: must be inside the mapping of providers")
-            asked = [(self._member(one), _settings.given(own)) for one, own in service.items()]
+            asked = [(self._member(one), _settings.given_to(one, service[one])) for one in service]
             plan = [step for member, own in asked for step in _settings.for_one(member, own)]
         else:
             plan = _settings.for_one(self._member(service), _settings.given(options))

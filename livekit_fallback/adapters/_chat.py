@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from livekit.agents.llm import ChatChunk, FunctionToolCall, LLMStream
+from livekit.agents.llm import ChatChunk, ChoiceDelta, FunctionToolCall, LLMStream
 
 from ..core.endmark import EndMark
 from ..errors import EndedEarlyError, NoOutputError
@@ -13,6 +13,7 @@ from ._assignment import Assignment
 from ._attempt import Attempt
 from ._extras import VendorExtras
 from ._tool_calls import ToolCalls
+from ._vendors import vendor_of
 
 
 class ChatAttempt(Attempt[ChatChunk]):
@@ -56,27 +57,27 @@ class ChatAttempt(Attempt[ChatChunk]):
         """After the commit point only if asked for, never after a tool call: it would run twice."""
         return not self.broke_off or (self._moves_on and not self._tool_called)
 
-    @property
-    def _vendor(self) -> str:
-        vendor: str = self.member.instance.provider
-        return vendor
-
     def _receive(self, chunk: ChatChunk) -> None:
         delta = chunk.delta
+        if delta is not None:
+            self._learn(delta)
         if delta is not None and (delta.content or delta.tool_calls):
             if delta.tool_calls:
                 chunk = self._calls.made_unique(chunk)
             self._receive_answer(chunk, delta.content or "", delta.tool_calls)
         elif chunk.usage is not None or (delta is not None and delta.extra):
             self._usage_seen = self._usage_seen or chunk.usage is not None
-            self._extras.learn(self._vendor, None if delta is None else delta.extra)
             self._hand_on_or_hold(chunk)
         # else a role-only or keep-alive chunk: nothing a session could use
+
+    def _learn(self, delta: ChoiceDelta) -> None:
+        extras = [extra for extra in (delta.extra, *(c.extra for c in delta.tool_calls)) if extra]
+        if extras:
+            self._extras.learn(vendor_of(self.member.instance), *extras)
 
     def _receive_answer(self, chunk: ChatChunk, text: str, calls: list[FunctionToolCall]) -> None:
         if calls:
             self._tool_called = True
-            self._extras.learn(self._vendor, *(call.extra for call in calls))
             # plugins hand over a tool call when it is complete: its first token came before that
             self.is_blurred = self.is_blurred or not self.committed
         elif not self.committed and not text.strip():

@@ -16,6 +16,7 @@ from ..errors import AllProvidersFailedError
 from ..log import logger
 from . import _clock
 from ._tasks import TaskHolder, dismiss
+from ._tool_calls import ToolCalls
 
 # The caller has waited for the whole budget: what does not come as fast as a model's first words
 # comes too late.
@@ -71,10 +72,13 @@ class LastResort:
     async def _say(
         self, context: ChatContext, error: AllProvidersFailedError, has_begun: bool
     ) -> None:
+        calls = ToolCalls(context)
         try:
             async with aclosing(_pieces(self._source, context, error)) as pieces:
                 async for piece in pieces:
                     chunk = piece if isinstance(piece, ChatChunk) else self._chunk(piece)
+                    if chunk.delta is not None and chunk.delta.tool_calls:
+                        chunk = calls.made_unique(chunk)
                     self._hand_over(chunk, has_begun)
         except Exception as problem:
             logger.error("the last resort failed", extra={"lk.pii.error": repr(problem)})

@@ -10,6 +10,7 @@ from typing import Any
 from livekit.agents.utils import is_given
 
 from ..provider import Member
+from ._vendors import vendor_of
 
 Plan = Sequence[tuple[Member[Any], Mapping[str, Any]]]
 """Who is told which options, in priority order."""
@@ -29,7 +30,7 @@ def for_all(members: Sequence[Member[Any]], options: Mapping[str, Any]) -> Plan:
         takers = [member for member in members if name in _taken_by(member)]
         if not takers:
             raise _unknown(name, options[name], members)
-        vendors = {member.original.provider for member in takers}
+        vendors = {vendor_of(member.original) for member in takers}
         if name.startswith(_VENDORS_OWN) and len(vendors) > 1:
             names = ", ".join(repr(member.name) for member in takers)
             raise ValueError(
@@ -78,6 +79,17 @@ def tell(plan: Plan) -> None:
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``options`` without those that are ``NOT_GIVEN``, as plugins read them."""
     return {name: value for name, value in options.items() if is_given(value)}
+
+
+def given_to(service: object, options: object) -> dict[str, Any]:
+    """As :func:`given`, for one entry of a mapping of providers.
+
+    Raises:
+        ValueError: What is there for the provider is no mapping.
+    """
+    if not isinstance(options, Mapping):
+        raise ValueError(f"{service!r}: {options!r}: must be a mapping of its options")
+    return given(options)
 
 
 class _AnyName(frozenset[str]):

@@ -11,6 +11,16 @@ from livekit.agents.llm import LLM, ChatContext, ProviderTool
 
 from ._extras import VendorExtras
 
+_GATEWAY = "livekit"  # ``provider`` of all classes of ``livekit.agents.inference``
+
+
+def vendor_of(instance: Any) -> str:
+    """Return the vendor of a provider; behind LiveKit's gateway, that of its model as of now."""
+    vendor: str = instance.provider
+    if vendor != _GATEWAY:
+        return vendor
+    return f"{vendor}/{instance.model.partition('/')[0]}"
+
 
 def fit_for(llm: LLM, call: Mapping[str, Any], extras: VendorExtras) -> dict[str, Any]:
     """Return the arguments of a request, as a copy without what is foreign to a provider.
@@ -19,7 +29,7 @@ def fit_for(llm: LLM, call: Mapping[str, Any], extras: VendorExtras) -> dict[str
     model. The caller's own tools always stay.
     """
     fit = dict(call)
-    context: ChatContext = extras.without_foreign(call["chat_ctx"], llm.provider)
+    context: ChatContext = extras.without_foreign(call["chat_ctx"], vendor_of(llm))
     # a copy in any case: what a plugin adds to its list must not reach the next one
     fit["chat_ctx"] = ChatContext(list(context.items))
     tools = call["tools"]

@@ -99,8 +99,9 @@ class FallbackLLM(ChainedAdapter[LLM], LLM[Literal["llm_availability_changed"] |
         """
         self._chain.check_open()
         call = {
-            "chat_ctx": chat_ctx,
-            "tools": tools,
+            # as they are now: attempts and probes come later, and applications go on with both
+            "chat_ctx": ChatContext(list(chat_ctx.items)),
+            "tools": None if tools is None else list(tools),
             "parallel_tool_calls": parallel_tool_calls,
             "tool_choice": tool_choice,
             "extra_kwargs": extra_kwargs,

@@ -63,6 +63,22 @@ async def test_the_last_resort_answers(source: str, census: Census):
     assert chain.events.of("output_lost") == []
 
 
+async def test_its_tool_calls_have_ids_of_their_own(census: Census):
+    """Local servers, which last resorts often are, count from 0 in each answer."""
+
+    def ask_local(context: llm.ChatContext, error: AllProvidersFailedError) -> llm.LLMStream:
+        return ScriptedLLM([ToolCall("look", call_id="call_0"), UsageOnly()]).chat(chat_ctx=context)
+
+    chain = chain_of(census, DOWN, last_resort=ask_local)
+    context = llm.ChatContext.empty()
+    context.items.append(llm.FunctionCall(call_id="call_0", name="look", arguments="{}"))
+
+    async with chain.adapter.chat(chat_ctx=context) as stream:
+        (call,) = tools_of([chunk async for chunk in stream])
+
+    assert (call.name, call.call_id == "call_0") == ("look", False)
+
+
 async def test_nobody_is_bothered_while_a_provider_serves(census: Census):
     """It is the last resort, and not one of the providers."""
     asked: list[Any] = []

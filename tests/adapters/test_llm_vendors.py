@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from livekit.agents import NOT_GIVEN, llm
 
-from tests.support.fakes import Fail, Metadata, Say, UsageOnly
+from tests.support.fakes import Fail, Metadata, Say, UsageOnly, Wait
 from tests.support.llm_chain import Model, chain_of, unavailable
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ EXTRAS = {"google": {"signature": "s"}, "openai": {"phase": "x"}, "livekit": {},
         ("api.cerebras.ai", {"livekit", "own"}),
         ("gateway.example", set(EXTRAS)),
         ("livekit", set(EXTRAS)),
+        ("livekit google/gemini-3", {"google", "livekit", "own"}),
     ],
 )
 async def test_extras_of_a_conversation_that_began_elsewhere(
@@ -155,8 +156,8 @@ async def test_extras_of_a_conversation_that_began_elsewhere(
 ):
     """Nobody here has sent them, so that names have to decide whose they are."""
     model = _Hosted(GOOD)
-    model.host = host
     chain = chain_of(census, model)
+    model.host, _, model.name = host.partition(" ")
     context = llm.ChatContext.empty()
     context.add_message(role="assistant", content="Hello.", extra=dict(EXTRAS))
     call = llm.FunctionCall(call_id="c", name="look", arguments="{}", extra=dict(EXTRAS))
@@ -169,6 +170,47 @@ async def test_extras_of_a_conversation_that_began_elsewhere(
     message, called, _ = chain.call("a").kwargs["chat_ctx"].items
     assert set(message.extra) == set(called.extra) == kept
     assert set(call.extra) == set(EXTRAS)
+
+
+@pytest.mark.parametrize("sent", [[Metadata("own", "1"), Say("Hello.")], [Say("Hi.", {"own": 1})]])
+async def test_what_came_beside_text_is_known_as_well_as_what_came_alone(
+    sent: list[Any], census: Census
+):
+    """Signatures come both ways."""
+    sender = _Hosted([*sent, UsageOnly()], [Fail(unavailable)])
+    sender.host = "one.example"
+    other = _Hosted(GOOD)
+    other.host = "two.example"
+    chain = chain_of(census, sender, other)
+    await chain.answer()
+    context = llm.ChatContext.empty()
+    context.add_message(role="assistant", content="Hello.", extra={"own": 1, "any": 2})
+
+    async with chain.adapter.chat(chat_ctx=context) as stream:
+        await stream.collect()
+
+    (message,) = chain.call("b").kwargs["chat_ctx"].items
+    assert message.extra == {"any": 2}
+
+
+async def test_a_request_is_what_it_was_when_it_was_made(census: Census):
+    """Applications go on with their context while it is under way, and probes come later."""
+    chain = chain_of(
+        census, [Say("Hello. "), Wait(1.0), Fail(unavailable)], GOOD, retry_on_chunk_sent=True
+    )
+    context = llm.ChatContext.empty()
+    tools: list[llm.Tool] = [look]
+    context.add_message(role="user", content="Hi")
+
+    async with chain.adapter.chat(chat_ctx=context, tools=tools) as stream:
+        await anext(stream)
+        context.add_message(role="assistant", content="Hello.")
+        tools.clear()
+        await stream.collect()
+
+    asked = chain.call("b").kwargs
+    assert [item.text_content for item in asked["chat_ctx"].items] == ["Hi"]
+    assert asked["tools"] == [look]
 
 
 async def test_what_a_vendor_sends_is_its_own_whatever_its_name(census: Census):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from livekit.agents import NOT_GIVEN
+from livekit.agents import NOT_GIVEN, inference
 
 from livekit_fallback import FallbackLLM, FallbackSTT, FallbackTTS, Provider
 from tests.support.errors import gone
@@ -136,6 +136,30 @@ def test_a_voice_reaches_all_accounts_of_one_vendor():
     assert [one.told for one in pair] == [[{"voice": "x"}]] * 2
 
 
+def _gateway(*models: str) -> list[Any]:
+    return [inference.TTS(model, api_key="key", api_secret="secret") for model in models]
+
+
+@pytest.mark.parametrize("option", ["voice", "model"])
+def test_the_gateway_speaks_for_many_vendors(option: str):
+    """All its classes have the same `provider`; whose the voice is stands in the model's name."""
+    pair = _gateway("cartesia/sonic-3", "elevenlabs/eleven_flash_v2_5")
+
+    with pytest.raises(ValueError, match=f"{option}='cartesia/x': must be given for one provider"):
+        FallbackTTS(pair).update_options(**{option: "cartesia/x"})
+
+    assert [one.model for one in pair] == ["cartesia/sonic-3", "elevenlabs/eleven_flash_v2_5"]
+
+
+def test_two_models_of_one_vendor_behind_the_gateway_share_its_voices():
+    """As two accounts of a vendor do."""
+    pair = _gateway("cartesia/sonic-3", "cartesia/sonic-2")
+
+    FallbackTTS(pair).update_options(voice="x")
+
+    assert [one._opts.voice for one in pair] == ["x", "x"]
+
+
 def test_one_provider_is_told_by_name_or_instance():
     """What the others are to have is left as it was."""
     first, second = TTS(name="a"), TTS(name="b")
@@ -164,6 +188,7 @@ def test_several_providers_are_told_their_own():
         ({"a": {"speed": 1}, "c": {}}, {}, "service='c': must be a provider"),
         ({"a": {"speed": 1}, "b": {"pitch": 1}}, {}, "pitch=1: must .*'b' takes"),
         ({"a": {"speed": 1}}, {"voice": "x"}, "voice: must be inside the mapping"),
+        ({"a": {"speed": 1}, "b": 3}, {}, "'b': 3: must be a mapping"),
         ("a", {"pitch": 1}, "pitch=1: must .*'a' takes language, speed, voice$"),
     ],
 )

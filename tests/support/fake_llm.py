@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Say(Step):
-    """One chunk of text."""
+    """One chunk of text, perhaps with what its vendor attaches to it."""
 
     text: str
+    extra: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _delta(step: Step) -> llm.ChoiceDelta:
         case RoleOnly():
             pass
         case Say():
-            delta.content = step.text
+            delta.content, delta.extra = step.text, step.extra
         case Metadata():
             delta.extra = {step.key: step.value}
         case ToolCall():
