@@ -16,6 +16,16 @@ from .core.latency import LatencyPolicy
 from .core.walk import Limits
 from .options import Probe, ProviderOptions
 
+_REMOTE = ("llm", "stt", "tts")
+
+# overrides that mean nothing to the other components
+_ONLY_FOR = {
+    "latency_threshold_ms": _REMOTE,
+    "hedge_after_ms": _REMOTE,
+    "stateful": _REMOTE,
+    "silence_timeout": ("stt",),
+}
+
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
@@ -86,8 +96,15 @@ def member_of(
     component: str,
     wrapper: T | None = None,
 ) -> Member[T]:
-    """Return a provider's place in an adapter: its own overrides before the adapter's options."""
+    """Return a provider's place in an adapter: its own overrides before the adapter's options.
+
+    Raises:
+        ValueError: An override would do nothing for a provider of this component.
+    """
     own = provider.overrides
+    for option, value in own.items():
+        if component not in _ONLY_FOR.get(option, (component,)):
+            raise ValueError(f"{option}={value!r}: must not be given for a provider of {component}")
     probe = own.get("probe", options["probe"])
     is_stateful = own.get("stateful", False)
     if is_stateful and probe in ("ping", "replay"):

@@ -50,8 +50,6 @@ class FallbackVAD(ChainedAdapter[VAD], VAD):
         own = resolved(VADOptions, VAD_DEFAULTS, options, keywords)
         opts: dict[str, Any] = {**VAD_UNUSED, **own}
         named = named_providers(vad, VAD, "vad")
-        for provider in named.values():
-            _check_overrides(provider)
         members = [
             member_of(i, name, provider, opts, "vad")
             for i, (name, provider) in enumerate(named.items())
@@ -103,13 +101,3 @@ class FallbackVAD(ChainedAdapter[VAD], VAD):
     def off(self, event: str, callback: Callable[..., Any]) -> None:
         """End a subscription."""
         super().off(event, callback)  # type: ignore[arg-type]
-
-
-def _check_overrides(provider: Provider[VAD]) -> None:
-    for name, value in provider.overrides.items():
-        if name in _MEANINGLESS:
-            raise ValueError(f"{name}={value!r}: must not be given for a provider of vad")
-
-
-_MEANINGLESS = ("latency_threshold_ms", "hedge_after_ms", "stateful")
-"""Options of a provider that would do nothing for a detector."""
