@@ -15,7 +15,7 @@ from livekit.agents.tts import SynthesizedAudio
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, TimedString
 from livekit.agents.utils import is_given
 
-from ..core.alignment import align, needs_space, tokens_of
+from ..core.alignment import last_common, needs_space, tokens_of
 from ..core.delivery import Delivery, TimedText
 from ..core.script import Script
 from . import _clock
@@ -155,9 +155,7 @@ class Handover:
 
     def told_of(self, script: Script) -> int:
         """Return how many words of a text the session was told of, however they are spelled."""
-        if not self._words_told:
-            return 0
-        return align(self._words_told, [token.word for token in script.tokens])[1]
+        return last_common(self._words_told, [token.word for token in script.tokens])[1]
 
     def _may_wait(self) -> bool:
         return self.delivery.ends_words and self._playout.lead > _LEAD_SEC

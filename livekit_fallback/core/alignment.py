@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from math import inf
 from typing import NamedTuple
 
 # Scripts without spaces are compared letter by letter; the signs above a letter belong to it.
@@ -16,10 +18,16 @@ _THREE_LETTERS = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]")
 
 _NO_SPACE = re.compile(rf"[{_UNSPACED}\u3000-\u303f\uff00-\uffef]")  # nor do their marks
 _SILENT = re.compile(r"[\W_]+")
+_DIGIT = re.compile(r"\d")
 
 # A word in another's place: likely the same one misheard if they begin alike, else hardly.
 _MISHEARD = 0.6
 _ANOTHER = 1.2
+_ALIKE = 3  # letters that a word begins with, where another word is never taken for it
+
+# What it costs that a voice has told nothing of a word.
+_DEAR = 2.0
+_CHEAP = 1.0
 
 
 class Token(NamedTuple):
@@ -65,19 +73,63 @@ def align(first: Sequence[str], second: Sequence[str]) -> tuple[int, int]:
     Returns:
         How many words of each are the same speech; of one of them it is all.
     """
-    costs = [float(j) for j in range(len(second) + 1)]  # of changing first[:i] into second[:j]
-    best = _Cut(costs[-1], 0, len(second))
-    for i, word in enumerate(first, start=1):
-        before, costs[0] = costs[0], float(i)
-        for j, other in enumerate(second, start=1):
-            change = before + _unlike(word, other)
-            before = costs[j]
-            costs[j] = min(change, before + 1, costs[j - 1] + 1)
+    best = _Cut(inf, 0, 0)
+    costs: list[float] = []
+    for i, costs in enumerate(_costs(first, second, [1.0] * len(second), _unlike)):
         # all of the second is the beginning of the first
         best = min(best, _Cut(costs[-1], i, len(second)), key=_worth)
     for j, cost in enumerate(costs):  # all of the first is the beginning of the second
         best = min(best, _Cut(cost, len(first), j), key=_worth)
     return best.first, best.second
+
+
+def last_common(told: Sequence[str], text: Sequence[str]) -> tuple[int, int]:
+    """Find the last word that a voice tells as the text has it, however it spells those before.
+
+    Args:
+        told: The words that the voice has told.
+        text: The words of the text. To leave one out is dear, unless it has digits: those are
+            told as any number of words.
+
+    Returns:
+        How many words of each there are up to that word; none if there is no such word.
+    """
+    if list(text[: len(told)]) == list(told):
+        return len(told), len(told)
+    places: dict[str, list[int]] = {}
+    for j, word in enumerate(text, start=1):
+        places.setdefault(word, []).append(j)
+    best = _Cut(float(len(told)), 0, 0)
+    dear = [_CHEAP if _DIGIT.search(word) else _DEAR for word in text]
+    for i, costs in enumerate(_costs(told, text, dear, _misspelled)):
+        for j in places.get(told[i - 1], ()) if i else ():
+            best = min(best, _Cut(costs[j] + len(told) - i, i, j), key=_worth)
+    return best.first, best.second
+
+
+def _costs(
+    first: Sequence[str],
+    second: Sequence[str],
+    left_out: Sequence[float],
+    unlike: Callable[[str, str], float],
+) -> Iterator[list[float]]:
+    """Yield, for each beginning of the first list, what it costs to make it one of the second.
+
+    Args:
+        first: Each of its words costs 1 to leave out.
+        second: The other list.
+        left_out: What each of its words costs to leave out.
+        unlike: What it costs to take a word of the first for one of the second.
+    """
+    costs = [0.0, *accumulate(left_out)]
+    yield costs
+    for i, word in enumerate(first, start=1):
+        before, costs[0] = costs[0], float(i)
+        for j, other in enumerate(second, start=1):
+            change = before + unlike(word, other)
+            before = costs[j]
+            costs[j] = min(change, before + 1, costs[j - 1] + left_out[j - 1])
+        yield costs
 
 
 def _worth(cut: _Cut) -> tuple[float, int, int]:
@@ -89,3 +141,9 @@ def _unlike(word: str, other: str) -> float:
     if word == other:
         return 0.0
     return _MISHEARD if word[0] == other[0] else _ANOTHER
+
+
+def _misspelled(word: str, other: str) -> float:
+    if word == other:
+        return 0.0
+    return _MISHEARD if word[:_ALIKE] == other[:_ALIKE] else _DEAR

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
-from .alignment import align, letters_in, tokens_of
+from .alignment import align, last_common, letters_in, tokens_of
 from .script import MIN_JUDGED, Script
 
 # Times of words and lengths of frames are rounded by different people.
@@ -102,12 +102,14 @@ class Delivery:
     def untimed_letters(self, script: Script) -> int | None:
         """Return the letters of a text that a voice told nothing about.
 
-        ``None``: it does not tell when its words end.
+        ``None``: it does not tell when its words end, or spells the last of them in its own way.
         """
         if not self._ends_known:
             return None
         words = [token.word for token in script.tokens]
-        return sum(map(letters_in, words[self._spoken_words(words, inf) :]))
+        told = self._told_by(inf)
+        known, spoken = last_common(told, words)
+        return sum(map(letters_in, words[spoken:])) if known == len(told) else None
 
     def spoken(
         self, script: Script, seconds: float, pauses: Sequence[Pause], letters_per_sec: float
@@ -122,15 +124,14 @@ class Delivery:
         """
         words = [token.word for token in script.tokens]
         if self._ends_known:
-            return self._spoken_words(words, seconds)
+            return last_common(self._told_by(seconds), words)[1]
         if self._timed:
             return self._spoken_sentences(words, seconds, letters_per_sec)
         return _by_pauses(script, seconds, pauses, letters_per_sec)
 
-    def _spoken_words(self, words: list[str], seconds: float) -> int:
+    def _told_by(self, seconds: float) -> list[str]:
         ended = [t.text for t in self._timed if _is_heard(t, seconds)]
-        spoken = [token.word for text in ended for token in tokens_of(text)]
-        return align(spoken, words)[1] if spoken else 0
+        return [token.word for text in ended for token in tokens_of(text)]
 
     def _spoken_sentences(self, words: list[str], seconds: float, letters_per_sec: float) -> int:
         begun = [t for t in self._timed if t.start <= seconds + _SLACK_SEC]

@@ -8,7 +8,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from livekit_fallback.core.alignment import align, letters_in, needs_space, tokens_of
+from livekit_fallback.core.alignment import (
+    align,
+    last_common,
+    letters_in,
+    needs_space,
+    tokens_of,
+)
 
 
 def words(text: str) -> list[str]:
@@ -103,6 +109,40 @@ def test_order_of_the_two_makes_no_difference_where_one_begins_the_other(first, 
     """The beginning of a text is found in it as what it is, whichever is named first."""
     assert align(first, first + rest) == (len(first), len(first))
     assert align(first + rest, first) == (len(first), len(first))
+
+
+@pytest.mark.parametrize(
+    ("told", "text", "place"),
+    [
+        ("", "one two", (0, 0)),
+        ("one two", "one two three", (2, 2)),
+        ("three four", "one two", (0, 0)),
+        # after a number, the next word that is the same says where the voice is
+        ("it is twenty three", "It is 23 degrees outside.", (2, 2)),
+        ("it is twenty three degrees", "It is 23 degrees outside.", (5, 4)),
+        ("dial five five five", "Dial 555 1234 to find friends first.", (1, 1)),
+        ("dial five five one two to find", "Dial 55 12 to find friends.", (7, 5)),
+        # two words in other words than the text has them, or heard wrong
+        ("doctor miller wants", "Dr. Miller wants coats.", (3, 3)),
+        ("the cable is", "The table is booked.", (3, 3)),
+        ("the restaurants are open", "The restaurant's are open.", (4, 4)),
+        # the same word further on is not meant
+        ("please call the", "Please dial 5 and then call the shop.", (1, 1)),
+        # nothing is told as it is written
+        ("jin tian qi hen hao", "今天气很好。", (0, 0)),
+    ],
+)
+def test_last_word_that_is_the_same_is_found(told, text, place):
+    """What a voice tells in other words does not count for any word of the text."""
+    assert last_common(words(told), words(text)) == place
+
+
+@given(WORDS, WORDS)
+def test_last_common_word_is_the_same_in_both(told, text):
+    """Or there is none."""
+    in_told, in_text = last_common(told, text)
+
+    assert (in_told, in_text) == (0, 0) or told[in_told - 1] == text[in_text - 1]
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,18 @@ def test_letters_of_unsettled_words_are_what_the_voice_did_not_tell():
     assert every_half_second(*WORDS[:-2]).untimed_letters(Script.of(TEXT)) == len("eleventwelve")
 
 
+def test_voice_that_spells_its_last_words_otherwise_has_not_told_what_is_missing():
+    """Then nothing is known of the end of the text."""
+    delivery = every_half_second("dial", "five", "five", "five")
+    assert delivery.untimed_letters(Script.of("Dial 555 now.")) is None
+
+
+def test_words_of_a_number_are_not_the_words_behind_it():
+    """However many it takes to say it."""
+    delivery = every_half_second("That", "makes", "one", "thousand", "two", "hundred", "dollars")
+    assert delivery.spoken(Script.of("That makes $1,200. Thank you."), 9.0, [], PACE) == 2
+
+
 def test_last_end_is_of_the_last_whole_word():
     """What of the audio belongs to words that are complete in it."""
     delivery = every_half_second("One", "two", "three")

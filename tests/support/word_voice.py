@@ -16,7 +16,7 @@ from tests.support.errors import gone
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from livekit import rtc
 
@@ -152,6 +152,27 @@ class WordVoice(tts.TTS):
             if text[: token.end].endswith(".") and self.pause:
                 yield at, at + self.pause, np.full(round(self.pause * RATE), BREATH), ""
                 at += self.pause
+
+
+@dataclass(eq=False)
+class SpellingVoice(WordVoice):
+    """Speaks, and tells, some things in other words than the text has them.
+
+    Args:
+        spelled: What it says for what.
+    """
+
+    spelled: Mapping[str, str] = field(default_factory=dict)
+
+    async def speak(self, text: str, emitter: tts.AudioEmitter) -> None:
+        await super().speak(respelled(text, self.spelled), emitter)
+
+
+def respelled(text: str, spelled: Mapping[str, str]) -> str:
+    """The text with other words for some things."""
+    for short, long in spelled.items():
+        text = text.replace(short, long)
+    return text
 
 
 class WordStream(tts.SynthesizeStream):

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Voices that tell of their words in another spelling than the text has."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from livekit_fallback.core.alignment import tokens_of
+from tests.support.chains import voices as scripted
+from tests.support.fakes import Audio, AwaitText, ScriptedTTS, Words, say, seconds_of
+from tests.support.replies import Reply, speak
+from tests.support.word_voice import Kill, SpellingVoice, respelled
+
+if TYPE_CHECKING:
+    from tests.support.census import Census
+
+SPELLED = {
+    "4 8 1 5 2 3 6 7": "four eight one five two three six seven",
+    "$1,234.56": "one thousand two hundred thirty-four dollars and fifty-six cents",
+}
+CODE = "The code is 4 8 1 5 2 3 6 7."
+SUM = "That makes $1,234.56 for everything. Thank you so much for your order."
+CHINESE = "今天气很好。我们去公园吃饭吧。"
+PINYIN = "jin tian qi hen hao wo men qu gong yuan chi fan ba"
+
+
+def words_of(text: str) -> list[str]:
+    return [token.word for token in tokens_of(respelled(text, SPELLED))]
+
+
+async def spell(text: str, kill: Kill | None = None) -> Reply:
+    """Have a text spoken by two voices that spell numbers out, the first of which is lost."""
+    words = words_of(text)
+    a = SpellingVoice(words, kills=[kill], name="a", spelled=SPELLED)
+    b = SpellingVoice(words, name="b", number=1, spelled=SPELLED)
+    async with asyncio.timeout(60):
+        return await speak([a, b], text)
+
+
+async def test_voice_that_spells_numbers_out_is_not_cut_short(census: Census):
+    """It was heard to the end, so nobody is asked for any of it again."""
+    reply = await spell(CODE)
+
+    assert reply.heard == words_of(CODE)
+    assert reply.events.of("failover") == []
+
+
+@pytest.mark.parametrize("after", [3.0, 4.5, 5.4, 6.0])
+async def test_no_word_behind_a_number_is_lost(after: float, census: Census):
+    """The words of a number are none of those that follow it in the text."""
+    reply = await spell(SUM, Kill(after, "error"))
+
+    assert [word for word in words_of(SUM) if word not in reply.heard] == []
+
+
+async def test_word_told_as_it_is_written_is_not_repeated_behind_a_number(census: Census):
+    """Such a word says where in the text the voice was, whatever came before it."""
+    letters = len("".join(words_of("That makes $1,234.56 for everything")))
+
+    reply = await spell(SUM, Kill(letters / 13 + 0.1, "error"))
+
+    assert reply.heard == words_of(SUM)
+
+
+@pytest.mark.parametrize("backup_is_timed", [True, False])
+async def test_romanised_chinese_is_not_cut_short(backup_is_timed: bool, census: Census):
+    """None of its words is in the text, so only the length of its audio is judged."""
+    script = [AwaitText(99), Words(PINYIN, each=0.25), Audio(0.25 * len(PINYIN.split()))]
+    backup = script if backup_is_timed else script[:1] + script[2:]
+    chain = scripted(
+        census,
+        ScriptedTTS(script, aligned_transcript=True),
+        ScriptedTTS(backup, aligned_transcript=backup_is_timed),
+    )
+
+    async with asyncio.timeout(60):
+        heard = await say(chain.adapter, CHINESE)
+
+    assert chain.asked == "a"
+    assert seconds_of(heard) == pytest.approx(3.25, abs=0.01)
