@@ -15,7 +15,7 @@ from livekit.agents.utils import shortuuid
 from ..log import logger
 from ._base import patient_options
 from ._chain import Chain
-from ._voice import Format, Resampling
+from ._format import Format, Resampling
 
 Source = str | os.PathLike[str] | Sequence[rtc.AudioFrame]
 

@@ -10,8 +10,9 @@ from livekit.agents.tts import SynthesizedAudio, SynthesizeStream
 
 from ..core.script import Script
 from ._assignment import Assignment
+from ._format import Format
 from ._handover import Playout
-from ._voice import Format, Habits, OnPartial, Part, VoiceAttempt
+from ._voice import Habits, OnPartial, Part, VoiceAttempt
 
 
 class Speech:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from livekit import rtc
-from livekit.agents.tts import TTS, SynthesizedAudio, SynthesizeStream
+from livekit.agents.tts import SynthesizedAudio, SynthesizeStream
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT
 
 from ..core.delivery import SpeakingRate
@@ -18,6 +18,7 @@ from ..core.script import Script, fastest
 from ..errors import CutShortError, DigitalSilenceError, EndedEarlyError, NoOutputError
 from ._assignment import Assignment
 from ._attempt import Attempt
+from ._format import Format, Resampling
 from ._handover import Handover, Playout
 from ._pauses import pauses_in
 
@@ -30,86 +31,6 @@ _LONGEST_PAUSE_SEC = 3.0
 OnPartial = Literal["continue", "stop", "restart_sentence"]
 
 
-class Format:
-    """The audio an adapter has promised to its session, and how to keep that promise.
-
-    Args:
-        sample_rate: In Hz.
-        num_channels: 1 for mono.
-    """
-
-    def __init__(self, sample_rate: int, num_channels: int) -> None:
-        self.sample_rate = sample_rate
-        self.num_channels = num_channels
-
-    def check(self, frame: rtc.AudioFrame) -> None:
-        """Refuse audio that cannot be converted.
-
-        Raises:
-            ValueError: The frame has another number of channels.
-        """
-        if frame.num_channels != self.num_channels:
-            raise ValueError(
-                f"{frame.num_channels} channels of audio where {self.num_channels} were declared"
-            )
-
-
-def check_audio(voices: Sequence[TTS], sample_rate: int | None) -> None:
-    """Refuse voices that cannot be made to sound as one.
-
-    Raises:
-        ValueError: They differ in channels, or the sample rate is none.
-    """
-    channels = sorted({voice.num_channels for voice in voices})
-    if len(channels) > 1:
-        raise ValueError(f"tts: num_channels={channels}: must be the same for all providers")
-    if sample_rate is not None and (isinstance(sample_rate, bool) or sample_rate <= 0):
-        raise ValueError(f"sample_rate={sample_rate!r}: must be a number of Hz greater than 0")
-
-
-class Resampling:
-    """Converts one voice's audio, by the rate of its frames: what it declares may be outdated.
-
-    Args:
-        target: What to convert to.
-    """
-
-    def __init__(self, target: Format) -> None:
-        self._target = target
-        self._resampler: rtc.AudioResampler | None = None
-        self._rate = 0  # that the resampler converts from
-
-    def convert(self, audio: SynthesizedAudio) -> list[SynthesizedAudio]:
-        """Return the audio at the target's rate; the final mark stays."""
-        if audio.frame.sample_rate == self._target.sample_rate:
-            return [*self._wrap(self._flush(), audio, is_final=False), audio]
-        return self._wrap(self._resample(audio), audio, is_final=audio.is_final)
-
-    def _wrap(
-        self, frames: list[rtc.AudioFrame], audio: SynthesizedAudio, *, is_final: bool
-    ) -> list[SynthesizedAudio]:
-        last = len(frames) - 1
-        return [
-            SynthesizedAudio(resampled, audio.request_id, is_final and i == last)
-            for i, resampled in enumerate(frames)
-        ]
-
-    def _flush(self) -> list[rtc.AudioFrame]:
-        resampler, self._resampler = self._resampler, None
-        return [] if resampler is None else resampler.flush()
-
-    def _resample(self, audio: SynthesizedAudio) -> list[rtc.AudioFrame]:
-        rest: list[rtc.AudioFrame] = []
-        if self._resampler is None or self._rate != audio.frame.sample_rate:
-            rest = self._flush()
-            self._rate = audio.frame.sample_rate
-            self._resampler = rtc.AudioResampler(
-                self._rate, self._target.sample_rate, num_channels=self._target.num_channels
-            )
-        frames = rest + self._resampler.push(audio.frame)
-        return frames + self._resampler.flush() if audio.is_final else frames
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """What of a reply one voice is to speak, and how.
@@ -120,6 +41,7 @@ class Part:
         playout: Where the audio goes.
         told: Words that the session was told of by the voice before, although it did not speak
             them whole.
+        heard: Words that are spoken a second time, because their sentence is begun anew.
         on_partial: What follows if the voice dies in the middle of it; see
             :class:`~livekit_fallback.options.TTSOptions`.
     """
@@ -128,6 +50,7 @@ class Part:
     audio_format: Format
     playout: Playout
     told: int = 0
+    heard: int = 0
     on_partial: OnPartial = "stop"
 
 
@@ -181,6 +104,11 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         return self._script.unspoken(self.delivered)
 
     @property
+    def has_served(self) -> bool:
+        """Whether the caller has heard a word more: a voice that only stutters is no progress."""
+        return self.committed and (self.error is None or self._words_spoken() > self.part.heard)
+
+    @property
     def may_move_on(self) -> bool:
         """Whether the next voice may be asked for the rest."""
         return not self.broke_off or self.part.on_partial != "stop"
@@ -205,10 +133,12 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         """Return what is left to speak for the next voice, once this one is gone."""
         spoken = self._words_spoken()
         told = max(0, self._handover.told_of(self._script) - spoken, self.part.told - spoken)
+        begin = spoken
         if self.part.on_partial == "restart_sentence":
-            sentence = self._script.sentence_of(spoken)
-            told, spoken = told + spoken - sentence, sentence
-        return replace(self.part, script=self._script.after(spoken), told=told)
+            begin = self._script.sentence_of(spoken)
+        again = spoken - begin
+        heard = max(again, self.part.heard - begin)
+        return replace(self.part, script=self._script.after(begin), told=told + again, heard=heard)
 
     def _words_spoken(self) -> int:
         if self._spoken is None:

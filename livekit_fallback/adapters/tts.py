@@ -29,6 +29,7 @@ from ._assignment import Assignment
 from ._base import ChainedAdapter
 from ._canned import Canned
 from ._chain import Chain
+from ._format import Format, check_audio
 from ._reply import Reply, Speech
 from ._spoken import (
     FallbackChunkedStream,
@@ -38,7 +39,7 @@ from ._spoken import (
     recite,
     synthesize_with,
 )
-from ._voice import Format, Habits, VoiceAttempt, check_audio
+from ._voice import Habits, VoiceAttempt
 
 # A probe asks for little: enough for a voice to start speaking, little enough to cost nothing.
 _PROBE_CHARS = 80

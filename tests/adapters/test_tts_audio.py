@@ -11,7 +11,7 @@ from livekit.agents.tts import SynthesizedAudio
 from livekit.agents.types import USERDATA_TIMED_TRANSCRIPT, USERDATA_TTS_STARTED_TIME
 
 from livekit_fallback import FallbackTTS
-from livekit_fallback.adapters._voice import Format, Resampling
+from livekit_fallback.adapters._format import Format, Resampling
 from tests.support.audio import frame, pitch_of, tone
 from tests.support.chains import voices
 from tests.support.errors import gone
