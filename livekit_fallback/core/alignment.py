@@ -12,13 +12,14 @@ from typing import NamedTuple
 # Scripts without spaces are compared letter by letter; the signs above a letter belong to it.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _TOKEN = re.compile(rf"[{_UNSPACED}](?:(?!\w)[{_UNSPACED}])*|[^\s{_UNSPACED}]+")
-# A letter of these is a syllable, and takes as long to speak as two or three others.
+# A letter of these is a syllable, and takes as long to speak as two or three others; and so does a
+# digit, whether it is spoken by itself or as part of a number.
 _TWO_LETTERS = re.compile("[\u3040-\u30ff]")
+_DIGIT = re.compile(r"\d")
 _THREE_LETTERS = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]")
 
 _NO_SPACE = re.compile(rf"[{_UNSPACED}\u3000-\u303f\uff00-\uffef]")  # nor do their marks
 _SILENT = re.compile(r"[\W_]+")
-_DIGIT = re.compile(r"\d")
 
 # A word in another's place: likely the same one misheard if they begin alike, else hardly.
 _MISHEARD = 0.6
@@ -46,10 +47,15 @@ def tokens_of(text: str) -> list[Token]:
 
 def letters_in(words: str) -> int:
     """Return how many letters take as long to speak as these, which hold no blanks or marks."""
+    letters = len(words) + 2 * len(_DIGIT.findall(words))
     if words.isascii():
-        return len(words)
-    two, three = _TWO_LETTERS.findall(words), _THREE_LETTERS.findall(words)
-    return len(words) + len(two) + 2 * len(three)
+        return letters
+    return letters + len(_TWO_LETTERS.findall(words)) + 2 * len(_THREE_LETTERS.findall(words))
+
+
+def has_digits(word: str) -> bool:
+    """Return whether it is a number, or has one in it, which may be spoken as many words."""
+    return _DIGIT.search(word) is not None
 
 
 def needs_space(before: str, after: str) -> bool:
@@ -100,7 +106,7 @@ def last_common(told: Sequence[str], text: Sequence[str]) -> tuple[int, int]:
     for j, word in enumerate(text, start=1):
         places.setdefault(word, []).append(j)
     best = _Cut(float(len(told)), 0, 0)
-    dear = [_CHEAP if _DIGIT.search(word) else _DEAR for word in text]
+    dear = [_CHEAP if has_digits(word) else _DEAR for word in text]
     for i, costs in enumerate(_costs(told, text, dear, _misspelled)):
         for j in places.get(told[i - 1], ()) if i else ():
             best = min(best, _Cut(costs[j] + len(told) - i, i, j), key=_worth)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import NamedTuple
 
-from .alignment import align, last_common, letters_in, tokens_of
+from .alignment import align, has_digits, last_common, letters_in, tokens_of
 from .script import MIN_JUDGED, Script
 
 # Times of words and lengths of frames are rounded by different people.
@@ -176,12 +176,15 @@ def _nearest(pauses: Sequence[Pause], since: float, expected: float) -> Pause | 
 
 
 def _by_pace(words: Sequence[str], letters: float) -> int:
-    """Return how many words so many letters make up: a word counts from its middle on."""
+    """Return how many words so many letters make up.
+
+    A word counts from its middle on, but a number when it is whole: half of it is of no use.
+    """
     count = 0
     for word in words:
         length = letters_in(word)
         letters -= length
-        if letters < -length / 2:
+        if letters < (0 if has_digits(word) else -length / 2):
             break
         count += 1
     return count

@@ -74,7 +74,7 @@ class Script:
 
     @property
     def letters(self) -> int:
-        """How many letters and digits are in what was handed over so far."""
+        """How many letters are in what was handed over so far; a digit counts as several."""
         return self._letters + _count(self._tail)
 
     def sentence_lengths(self) -> list[int]:

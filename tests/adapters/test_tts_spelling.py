@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 SPELLED = {
     "4 8 1 5 2 3 6 7": "four eight one five two three six seven",
+    "4815": "four eight one five",
+    "2367": "two three six seven",
     "$1,234.56": "one thousand two hundred thirty-four dollars and fifty-six cents",
 }
 CODE = "The code is 4 8 1 5 2 3 6 7."
 SUM = "That makes $1,234.56 for everything. Thank you so much for your order."
+PHONE = "You can call us back at 4815 2367."
 CHINESE = "今天气很好。我们去公园吃饭吧。"
 PINYIN = "jin tian qi hen hao wo men qu gong yuan chi fan ba"
 
@@ -31,11 +34,11 @@ def words_of(text: str) -> list[str]:
     return [token.word for token in tokens_of(respelled(text, SPELLED))]
 
 
-async def spell(text: str, kill: Kill | None = None) -> Reply:
+async def spell(text: str, kill: Kill | None = None, *, timed: bool = True) -> Reply:
     """Have a text spoken by two voices that spell numbers out, the first of which is lost."""
     words = words_of(text)
-    a = SpellingVoice(words, kills=[kill], name="a", spelled=SPELLED)
-    b = SpellingVoice(words, name="b", number=1, spelled=SPELLED)
+    a = SpellingVoice(words, kills=[kill], name="a", spelled=SPELLED, timed=timed)
+    b = SpellingVoice(words, name="b", number=1, spelled=SPELLED, timed=timed)
     async with asyncio.timeout(60):
         return await speak([a, b], text)
 
@@ -81,3 +84,28 @@ async def test_romanised_chinese_is_not_cut_short(backup_is_timed: bool, census:
 
     assert chain.asked == "a"
     assert seconds_of(heard) == pytest.approx(3.25, abs=0.01)
+
+
+@pytest.mark.parametrize("after", [2.1, 2.9, 3.1])
+async def test_number_that_is_cut_is_not_lost_without_timings(after: float, census: Census):
+    """To speak a digit takes a word, and so longer than to speak a letter."""
+    reply = await spell(PHONE, Kill(after, "error"), timed=False)
+
+    assert [word for word in words_of(PHONE) if word not in reply.heard] == []
+
+
+async def test_voice_that_has_read_many_numbers_is_not_thought_slow(census: Census):
+    """Nor is its next reply taken for cut short because it was faster than that."""
+    dates, date = 6, "Your appointment is on 12/24/2025 at 10:30."
+    plain = "Thank you very much for calling us today and goodbye."
+    seconds = {date: 5.1, plain: 3.1}  # "december twenty fourth twenty twenty five at ten thirty"
+    chain = scripted(
+        census, lambda n: [AwaitText(99), Audio(seconds[date if n < dates else plain])]
+    )
+
+    for _ in range(dates):
+        await say(chain.adapter, date)
+    heard = await say(chain.adapter, plain)
+
+    assert seconds_of(heard) == pytest.approx(seconds[plain], abs=0.01)
+    assert chain.events.of("error") == []

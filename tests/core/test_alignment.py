@@ -147,10 +147,10 @@ def test_last_common_word_is_the_same_in_both(told, text):
 
 @pytest.mark.parametrize(
     ("words", "letters"),
-    [("", 0), ("hello7", 6), ("schön", 5), ("今天", 6), ("です", 4), ("안녕", 6)],
+    [("", 0), ("hello7", 8), ("5551234", 21), ("schön", 5), ("今天", 6), ("です", 4), ("안녕", 6)],
 )
-def test_syllables_take_as_long_as_several_letters(words, letters):
-    """A second of Chinese has five letters, a second of English thirteen."""
+def test_syllables_and_digits_take_as_long_as_several_letters(words, letters):
+    """A second of Chinese has five letters, a second of English thirteen, or four digits."""
     assert letters_in(words) == letters
 
 

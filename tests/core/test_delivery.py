@@ -185,6 +185,12 @@ def test_pause_at_the_very_beginning_teaches_no_pace():
     assert 1 <= spoken <= 4
 
 
+@pytest.mark.parametrize(("seconds", "spoken"), [(1.8, 1), (2.7, 1), (2.9, 2)])
+def test_number_counts_when_it_is_whole(seconds, spoken):
+    """Half a telephone number is of no use: eight digits take as long as 24 letters."""
+    assert Delivery().spoken(Script.of("Dial 48152367 now"), seconds, [], PACE) == spoken
+
+
 @given(
     st.floats(0, 20, allow_nan=False),
     st.lists(st.tuples(st.floats(0, 9), st.floats(0.1, 1.0)), max_size=6),
