@@ -137,8 +137,11 @@ class Delivery:
         begun = [t for t in self._timed if t.start <= seconds + _SLACK_SEC]
         complete = [token.word for t in begun[:-1] for token in tokens_of(t.text)]
         count = align(complete, words)[1] if complete else 0
-        elapsed = seconds - begun[-1].start if begun else seconds
-        return count + _by_pace(words[count:], elapsed * letters_per_sec)
+        if not begun:
+            return _by_pace(words, seconds * letters_per_sec)
+        # it was slow, or lost on the way to the next one, of which nothing was heard
+        sentence = words[count : count + len(tokens_of(begun[-1].text))]
+        return count + _by_pace(sentence, (seconds - begun[-1].start) * letters_per_sec)
 
 
 def _is_heard(timed: TimedText, seconds: float) -> bool:

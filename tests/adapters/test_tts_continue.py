@@ -66,6 +66,19 @@ async def test_with_timings_not_one_word_is_lost_or_repeated(
     assert_rest(WORDS[: len(WORDS) - len(by_b.split())], by_b)
 
 
+@pytest.mark.parametrize("spoken", [1, 2, 3])
+async def test_sentence_that_a_slow_wrapped_voice_never_began_is_spoken(
+    spoken: int, census: Census
+):
+    """Its request for the next sentence fails: the time since the last one began says nothing."""
+    line = voices(None, None, timed=False, streaming=False, letters_per_sec=9.0)
+    line[0].kills = [*[None] * spoken, *[Kill(0.0, "error")] * 9]
+
+    reply = await speak(line)
+
+    assert [word for word in WORDS if word not in reply.heard] == []
+
+
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("way", ["error", "stall"])
 @pytest.mark.parametrize("after", [1.0, 4.0, 7.0, 9.0])

@@ -130,6 +130,13 @@ def test_complete_sentences_count_and_the_last_goes_by_pace(seconds, spoken):
     assert delivery.spoken(Script.of(TEXT), seconds, [], PACE) == spoken
 
 
+@pytest.mark.parametrize(("begun", "spoken"), [(1, 4), (2, 8)])
+def test_pace_does_not_run_beyond_the_last_sentence_that_was_begun(begun, spoken):
+    """A slow voice is still at it, or was lost before anything of the next was heard."""
+    delivery = timed(*((text, 2.0 * i, None) for i, text in enumerate(SENTENCES[:begun])))
+    assert delivery.spoken(Script.of(TEXT), 9.0, [], PACE) == spoken
+
+
 def test_sentence_that_has_not_begun_does_not_count():
     """It was announced ahead of its audio."""
     delivery = timed(("One two three four.", 3.0, None))
