@@ -132,7 +132,8 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
     def rest(self) -> Part:
         """Return what is left to speak for the next voice, once this one is gone."""
         spoken = self._words_spoken()
-        told = max(0, self._handover.told_of(self._script) - spoken, self.part.told - spoken)
+        told = min(self._handover.told_of(self._script), self._script.whole_words)
+        told = max(0, told - spoken, self.part.told - spoken)
         begin = spoken
         if self.part.on_partial == "restart_sentence":
             begin = self._script.sentence_of(spoken)
@@ -144,9 +145,10 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         if self._spoken is None:
             delivery, habits = self._handover.delivery, self._habits
             pauses = [] if delivery.is_timed else pauses_in(self._heard)
-            self._spoken = delivery.spoken(
+            spoken = delivery.spoken(
                 self._script, self.delivered, pauses, habits.rate.letters_per_sec
             )
+            self._spoken = min(spoken, self._script.whole_words)
             self._heard.clear()
         return self._spoken
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from .alignment import Token, letters_in, tokens_of
+from .alignment import Token, letters_in, needs_space, tokens_of
 
 # Voices speak sentence by sentence, and their tokenizers want to see the beginning of the next
 # sentence before they believe in the end of this one. An abbreviation ("Dr. Who") is no end. So
@@ -19,6 +19,7 @@ _LONGEST_END = 20  # a word's last letters, full stops, quotation marks and whit
 
 # Markup is not spoken, and neither is what is no letter or digit.
 _MARKUP = re.compile(r"<[^>]*>|\[[^\]]*\]")
+_OPEN_MARKUP = re.compile(r"(?:<[^>]*|\[[^\]]*)$")
 _SILENT = re.compile(r"[\W_]+")
 
 # Where a sentence ends in a text that is complete. An abbreviation is taken for an end as well.
@@ -71,6 +72,17 @@ class Script:
     def tokens(self) -> list[Token]:
         """The words in what was handed over so far. Markup is none."""
         return tokens_of(_MARKUP.sub(lambda m: " " * len(m.group()), self.text))
+
+    @property
+    def whole_words(self) -> int:
+        """How many words were handed over whole: the text may end in the middle of one."""
+        tokens = self.tokens
+        if self.ended or self.pieces[-1:] == [None]:
+            return len(tokens)
+        text = self.text
+        tag = _OPEN_MARKUP.search(text)
+        sure = tag.start() if tag else len(text) - needs_space(text, "x")
+        return sum(token.end <= sure for token in tokens)
 
     @property
     def letters(self) -> int:

@@ -12,9 +12,11 @@ from livekit.agents import APIConnectionError
 
 from livekit_fallback import AllProvidersFailedError
 from tests.support.chains import voices as scripted
+from tests.support.errors import gone
 from tests.support.fakes import (
     Audio,
     AwaitText,
+    Fail,
     Hang,
     ScriptedTTS,
     Sentence,
@@ -224,6 +226,35 @@ async def test_text_that_is_still_written_goes_to_the_next_voice(census: Census)
     reply = Reply(items, line, EventRecorder(adapter))
     reply.events.close()
     assert reply.heard == WORDS
+
+
+@pytest.mark.parametrize("timed", [True, False])
+async def test_word_of_which_only_a_part_is_written_is_left_whole(timed: bool, census: Census):
+    """The next voice begins with the word, and is told of it whole."""
+    first, part, rest = "Good evening and welcome. ", "Ton", "ight we have salmon."
+    told = [Words(f"{first}{part}", each=0.5)] if timed else []
+    slow = [AwaitText(5), *told, Audio(2.5), Wait(0.2), Fail(gone())]
+    chain = scripted(
+        census,
+        ScriptedTTS(slow, aligned_transcript=timed),
+        ScriptedTTS([AwaitText(99), Audio(1.5)]),
+        on_partial="continue",
+    )
+    async with chain.adapter.stream() as stream:
+
+        async def write() -> None:
+            stream.push_text(first)
+            stream.push_text(part)
+            await asyncio.sleep(5.0)
+            stream.push_text(rest)
+            stream.end_input()
+
+        writer = asyncio.create_task(write())
+        async for _ in stream:
+            pass
+        await writer
+
+    assert chain.call("b").text == part + rest
 
 
 async def test_flushed_text_goes_to_the_next_voice(census: Census):

@@ -447,3 +447,38 @@ def test_nobody_suddenly_speaks_more_than_twice_as_fast():
     assert script.is_cut_short(4.0, usual=12.0)
     assert not script.is_cut_short(5.1, usual=12.0)
     assert script.is_cut_short(2.9, usual=35.0)  # impossible for anybody
+
+
+@pytest.mark.parametrize(
+    ("pieces", "words"),
+    [
+        ([], 0),
+        (["Good evening. Ton"], 2),
+        (["Good evening. Tonight "], 3),
+        (["Good evening. "], 2),
+        (["Good evening."], 1),  # it may become "evening.com"
+        (["Good evening -"], 2),
+        (["Good evening <emotion val"], 2),
+        (["Good evening [laugh"], 2),
+        (["Good evening <emotion/>"], 2),
+        (["Good <b>evening"], 1),
+        (["今天"], 2),  # each is whole
+        (["Good even", None], 2),
+        (["Good evening. ", None, "Ton"], 2),
+    ],
+)
+def test_words_are_whole_when_something_stands_behind_them(pieces, words):
+    """A language model hands over parts of words as well."""
+    script = Script()
+    for piece in pieces:
+        if piece is None:
+            script.flush()
+        else:
+            script.push(piece)
+
+    assert script.whole_words == words
+
+
+def test_all_words_of_a_text_that_has_ended_are_whole():
+    """Nothing follows any more."""
+    assert Script.of("Good evening").whole_words == 2
