@@ -17,7 +17,7 @@ from livekit.agents.utils import is_given
 
 from ..core.alignment import last_common, needs_space, tokens_of
 from ..core.delivery import Delivery, TimedText
-from ..core.script import Script
+from ..core.script import Script, without_markup
 from . import _clock
 
 # So much audio has to be ahead of what is heard before any of it may wait for the end of its word.
@@ -196,7 +196,7 @@ class Handover:
 
     def _new(self, timing: TimedString) -> TimedString | None:
         """Return the part of a timing that the session was not told of by a voice before."""
-        tokens = tokens_of(timing)
+        tokens = tokens_of(without_markup(timing))
         self._words_told += [token.word for token in tokens]
         text = str(timing)
         if self._told:

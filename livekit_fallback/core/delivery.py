@@ -8,7 +8,7 @@ from math import inf
 from typing import NamedTuple
 
 from .alignment import align, has_digits, last_common, letters_in, tokens_of
-from .script import MIN_JUDGED, Script
+from .script import MIN_JUDGED, Script, without_markup
 
 # Times of words and lengths of frames are rounded by different people.
 _SLACK_SEC = 0.02
@@ -62,8 +62,8 @@ class Delivery:
         return self._ends_known
 
     def add(self, timed: TimedText) -> None:
-        """Take note of the next word or sentence."""
-        self._timed.append(timed)
+        """Take note of the next word or sentence. Markup in it is not spoken."""
+        self._timed.append(timed._replace(text=without_markup(timed.text)))
         self._ends_known = timed.end is not None
         self.last_end = max(self.last_end, timed.end or 0.0)
 

@@ -71,7 +71,7 @@ class Script:
     @property
     def tokens(self) -> list[Token]:
         """The words in what was handed over so far. Markup is none."""
-        return tokens_of(_MARKUP.sub(lambda m: " " * len(m.group()), self.text))
+        return tokens_of(without_markup(self.text))
 
     @property
     def whole_words(self) -> int:
@@ -217,6 +217,11 @@ class Script:
         self._letters += _count(self._tail[:length])
         self._tail = self._tail[length:]
         self._scanned = 0
+
+
+def without_markup(text: str) -> str:
+    """Return a text with blanks in place of its markup, so that everything else stays in place."""
+    return _MARKUP.sub(lambda tag: " " * len(tag.group()), text)
 
 
 def fastest(usual: float | None) -> float:

@@ -90,6 +90,12 @@ def test_words_of_a_number_are_not_the_words_behind_it():
     assert delivery.spoken(Script.of("That makes $1,200. Thank you."), 9.0, [], PACE) == 2
 
 
+def test_tags_among_the_words_are_none():
+    """Some voices tell the markup of the text as well."""
+    delivery = every_half_second("One", "two", "[three]")
+    assert delivery.spoken(Script.of(TEXT), 9.0, [], PACE) == 2
+
+
 def test_last_end_is_of_the_last_whole_word():
     """What of the audio belongs to words that are complete in it."""
     delivery = every_half_second("One", "two", "three")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, strategies as st
 
-from livekit_fallback.core.script import Script
+from livekit_fallback.core.script import Script, without_markup
 
 SENTENCE = "The table is booked for seven. "
 NEXT = "Is there anything else?"
@@ -482,3 +482,8 @@ def test_words_are_whole_when_something_stands_behind_them(pieces, words):
 def test_all_words_of_a_text_that_has_ended_are_whole():
     """Nothing follows any more."""
     assert Script.of("Good evening").whole_words == 2
+
+
+def test_nothing_moves_where_markup_is_taken_out():
+    """Words are where they were."""
+    assert without_markup("Oh <b>no</b> [sigh]!") == "Oh    no           !"
