@@ -118,8 +118,23 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         """Whether the same provider may be: for the rest, which is another text."""
         return self.may_move_on
 
+    def start(self) -> None:
+        """Begin to use the voice, unless nothing is left to speak."""
+        if self._is_needless:
+            self._succeed()
+        else:
+            super().start()
+
+    @property
+    def _is_needless(self) -> bool:
+        """Whether the voices before have left nothing that is pronounced."""
+        script, playout = self._script, self.part.playout
+        return playout.seconds > 0.0 and script.ended and not script.has_words
+
     def owe_speakable(self) -> None:
         """Start the clock if the voice was handed text that it can speak; or go on with it."""
+        if not self.committed and self._is_needless:
+            self._succeed()
         if not self._script.is_speakable:
             return
         self.owe()
