@@ -12,10 +12,12 @@ from livekit import rtc
 from livekit.agents.tts import TTS, SynthesizedAudio
 from livekit.agents.utils import shortuuid
 
+from ..core.script import Script
+from ..errors import CutShortError, DigitalSilenceError
 from ..log import logger
 from ._base import patient_options
 from ._chain import Chain
-from ._format import Format, Resampling
+from ._format import Format, Resampling, is_silence
 
 Source = str | os.PathLike[str] | Sequence[rtc.AudioFrame]
 
@@ -94,9 +96,19 @@ class Canned:
                 stream = voice.synthesize(self._text, conn_options=patient_options())
                 async with stream:
                     frames = [audio.frame async for audio in stream]
+            self._check_spoken(frames)
             self._frames = self._converted(frames)
         except Exception as error:
             logger.warning("a phrase could not be prepared", extra={"lk.pii.error": repr(error)})
+
+    def _check_spoken(self, frames: Sequence[rtc.AudioFrame]) -> None:
+        # it is kept for as long as the adapter is: what a sick voice made of it is no phrase
+        script = Script.of(self._text)
+        seconds = sum(frame.duration for frame in frames if not is_silence(frame))
+        if script.has_words and not seconds:
+            raise DigitalSilenceError()
+        if script.is_cut_short(seconds):
+            raise CutShortError()
 
     def _converted(self, frames: Sequence[rtc.AudioFrame]) -> list[rtc.AudioFrame]:
         resampling = Resampling(self._format)

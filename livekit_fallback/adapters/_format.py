@@ -87,3 +87,8 @@ class Resampling:
             )
         frames = rest + self._resampler.push(audio.frame)
         return frames + self._resampler.flush() if audio.is_final else frames
+
+
+def is_silence(frame: rtc.AudioFrame) -> bool:
+    """Return whether all of its samples are zero."""
+    return not bytes(frame.data).strip(b"\0")

@@ -18,7 +18,7 @@ from ..core.script import Script, fastest
 from ..errors import CutShortError, DigitalSilenceError, EndedEarlyError, NoOutputError
 from ._assignment import Assignment
 from ._attempt import Attempt
-from ._format import Format, Resampling
+from ._format import Format, Resampling, is_silence
 from ._handover import Handover, Playout
 from ._pauses import pauses_in
 
@@ -172,7 +172,7 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         self._final_seen = audio.is_final
         self._held.append(audio)
         # silence is the right way to speak a text without words, such as "..." or a break
-        if _is_silence(audio.frame) and self._script.has_words:
+        if is_silence(audio.frame) and self._script.has_words:
             self._wait_for_sound(audio.frame.duration)
             return
         self._silence = 0.0
@@ -287,7 +287,3 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
                 self._handover.cut()
                 self.delivered = self._handover.delivered
         super()._decide(outcome)
-
-
-def _is_silence(frame: rtc.AudioFrame) -> bool:
-    return not bytes(frame.data).strip(b"\0")

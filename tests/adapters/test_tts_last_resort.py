@@ -14,7 +14,7 @@ from livekit_fallback import AllProvidersFailedError, FallbackTTS
 from tests.support.audio import frames, tone
 from tests.support.chains import voices
 from tests.support.errors import gone
-from tests.support.fakes import Audio, Fail, Hang, ScriptedTTS, Wait, say, seconds_of
+from tests.support.fakes import Audio, Fail, Hang, ScriptedTTS, Silence, Step, Wait, say, seconds_of
 from tests.support.virtual_time import turns
 
 if TYPE_CHECKING:
@@ -139,6 +139,23 @@ async def test_a_text_that_nobody_could_speak_changes_nothing(census: Census):
         await say(chain.adapter, TEXT)
 
     assert chain.recoverable.count(False) == 1
+
+
+@pytest.mark.parametrize("sick", [Silence(1.0), Audio(0.05)])
+async def test_what_a_sick_voice_makes_of_a_text_is_not_kept(sick: Step, census: Census):
+    """Silence, or the beginning of the first word, is no excuse: it is spoken anew."""
+    text = "I am sorry, please call us again later."
+    voice = ScriptedTTS([sick], [Audio(0.4)], [Audio(2.0)], DOWN)
+    chain = voices(census, voice, last_resort=text, total_timeout=1.0, probe=None)
+    chain.adapter.prewarm()
+    await turns(50)
+
+    await say(chain.adapter, TEXT)
+    await turns(50)
+    heard, _ = await _listen(chain.adapter.stream(), TEXT)
+
+    assert [call.text for call in voice.calls[:3]] == [text, TEXT, text]
+    assert seconds_of(heard) == pytest.approx(2.0, abs=0.05)
 
 
 async def test_what_sessions_write_into_frames_is_not_kept(recording: Path, census: Census):
