@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from math import inf
 from typing import NamedTuple
 
@@ -20,6 +21,11 @@ _CLIPPED = 0.1
 # A pause stands where a sentence is expected to end, give or take this part of its length.
 _EARLIEST = 0.6
 _LATEST = 1.6
+
+# What is told in another spelling than the text has, at most: letters for each digit, as in a sum
+# of money, and letters of the text for each of those told.
+_TOLD_FOR_DIGIT = 9
+_OF_TEXT = 2
 
 
 class TimedText(NamedTuple):
@@ -102,14 +108,18 @@ class Delivery:
     def untimed_letters(self, script: Script) -> int | None:
         """Return the letters of a text that a voice told nothing about.
 
-        ``None``: it does not tell when its words end, or spells the last of them in its own way.
+        ``None``: it does not tell when its words end, or has told the last words of the text in
+        its own way, as far as can be said.
         """
         if not self._ends_known:
             return None
         words = [token.word for token in script.tokens]
         told = self._told_by(inf)
         known, spoken = last_common(told, words)
-        return sum(map(letters_in, words[spoken:])) if known == len(told) else None
+        left = words[spoken:]
+        if known == len(told):
+            return sum(map(letters_in, left))
+        return _unexplained(told[known:], left)
 
     def spoken(
         self, script: Script, seconds: float, pauses: Sequence[Pause], letters_per_sec: float
@@ -142,6 +152,15 @@ class Delivery:
         # it was slow, or lost on the way to the next one, of which nothing was heard
         sentence = words[count : count + len(tokens_of(begun[-1].text))]
         return count + _by_pace(sentence, (seconds - begun[-1].start) * letters_per_sec)
+
+
+def _unexplained(told: Sequence[str], left: Sequence[str]) -> int | None:
+    """Return how many letters of a text cannot be what was told in another spelling, if many."""
+    digits = sum(map(str.isdigit, "".join(takewhile(has_digits, left))))
+    other = max(0, sum(map(letters_in, told)) - _TOLD_FOR_DIGIT * digits)
+    letters = sum(letters_in(word) for word in left if not has_digits(word))
+    letters -= _OF_TEXT * other
+    return letters if letters >= MIN_JUDGED else None
 
 
 def _is_heard(timed: TimedText, seconds: float) -> bool:

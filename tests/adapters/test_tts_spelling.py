@@ -59,6 +59,15 @@ async def test_no_word_behind_a_number_is_lost(after: float, census: Census):
     assert [word for word in words_of(SUM) if word not in reply.heard] == []
 
 
+@pytest.mark.parametrize("after", [2.0, 3.5, 4.5])
+async def test_voice_that_ends_in_a_number_is_cut_short(after: float, census: Census):
+    """What is behind the number is not taken for told because its last words are spelled out."""
+    reply = await spell(SUM, Kill(after, "end"))
+
+    assert [word for word in words_of(SUM) if word not in reply.heard] == []
+    assert [event.reason for event in reply.events.of("failover")] == ["cut_short"]
+
+
 async def test_word_told_as_it_is_written_is_not_repeated_behind_a_number(census: Census):
     """Such a word says where in the text the voice was, whatever came before it."""
     letters = len("".join(words_of("That makes $1,234.56 for everything")))

@@ -84,6 +84,37 @@ def test_voice_that_spells_its_last_words_otherwise_has_not_told_what_is_missing
     assert delivery.untimed_letters(Script.of("Dial 555 now.")) is None
 
 
+def test_voice_that_ends_in_a_number_has_not_told_what_is_behind_it():
+    """The words that it told in its own way stand for the number, and not for all the others."""
+    delivery = every_half_second("dial", "five", "five")
+    script = Script.of("Dial 555 now and ask for our director of customer relations.")
+    assert delivery.untimed_letters(script) == 42
+
+
+def test_text_that_is_told_in_other_letters_is_not_missing():
+    """Each word of pinyin stands for a sign that takes as long, and so do its numbers."""
+    delivery = every_half_second(
+        *[
+            "qing",
+            "da",
+            "dian",
+            "hua",
+            "wu",
+            "wu",
+            "wu",
+            "gei",
+            "wo",
+            "men",
+            "de",
+            "ban",
+            "gong",
+            "shi",
+        ]
+    )
+    script = Script.of("请打电话 555 给我们办公室")
+    assert delivery.untimed_letters(script) is None
+
+
 def test_words_of_a_number_are_not_the_words_behind_it():
     """However many it takes to say it."""
     delivery = every_half_second("That", "makes", "one", "thousand", "two", "hundred", "dollars")
