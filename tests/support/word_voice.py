@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +17,7 @@ from tests.support.errors import gone
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from livekit import rtc
 
@@ -101,7 +102,7 @@ class WordVoice(tts.TTS):
 
     def stream(
         self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
-    ) -> WordStream:
+    ) -> tts.SynthesizeStream:
         return WordStream(tts=self, conn_options=conn_options)
 
     def synthesize(
@@ -113,19 +114,26 @@ class WordVoice(tts.TTS):
         """Speak a text, or until killed."""
         self.asked.append(text)
         kill = self.next_kill()
-        at = 0.0
-        for start, end, samples, word in self._spoken(text):
+        at = await self.go_on(text, emitter, kill, 0.0)
+        if kill is not None and at is not None:
+            self.kills.insert(0, kill)
+
+    async def go_on(
+        self, text: str, emitter: tts.AudioEmitter, kill: Kill | None, since: float
+    ) -> float | None:
+        """Speak a text from that second of the audio on; return where it ends unless killed."""
+        at = since
+        for starts, ends, samples, word in self._spoken(text):
+            start, at = since + starts, since + ends
             if self.timed and word:
-                emitter.push_timed_transcript(TimedString(f"{word} ", start, end))
-            if kill is not None and end > kill.after:
+                emitter.push_timed_transcript(TimedString(f"{word} ", start, at))
+            if kill is not None and at > kill.after:
                 whole = round((kill.after - start) * RATE)
                 await self._push(emitter, samples[: max(0, whole)])
                 await self._die(kill, emitter)
-                return
+                return None
             await self._push(emitter, samples)
-            at = end
-        if kill is not None and kill.after >= at:
-            self.kills.insert(0, kill)
+        return at
 
     async def _die(self, kill: Kill, emitter: tts.AudioEmitter) -> None:
         emitter.flush()
@@ -175,6 +183,16 @@ def respelled(text: str, spelled: Mapping[str, str]) -> str:
     return text
 
 
+@dataclass(eq=False)
+class EagerVoice(WordVoice):
+    """Speaks each sentence as soon as it sees the next one begin, while more text comes."""
+
+    def stream(
+        self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.SynthesizeStream:
+        return EagerStream(tts=self, conn_options=conn_options)
+
+
 class WordStream(tts.SynthesizeStream):
     """One connection of such a voice."""
 
@@ -189,6 +207,37 @@ class WordStream(tts.SynthesizeStream):
                 self._mark_started()
                 text += token
         await voice.speak(text, output_emitter)
+
+
+class EagerStream(tts.SynthesizeStream):
+    """One connection of a voice that does not wait for the end of the text."""
+
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        voice = self._tts
+        assert isinstance(voice, EagerVoice)
+        _start(output_emitter, stream=True)
+        output_emitter.start_segment(segment_id=utils.shortuuid())
+        kill, at = voice.next_kill(), 0.0
+        async for sentence in self._sentences():
+            voice.asked.append(sentence)
+            end = await voice.go_on(sentence, output_emitter, kill, at)
+            if end is None:
+                return
+            output_emitter.flush()
+            at = end
+        if kill is not None:
+            voice.kills.insert(0, kill)
+
+    async def _sentences(self) -> AsyncIterator[str]:
+        text = ""
+        async for token in self._input_ch:
+            if isinstance(token, str):
+                self._mark_started()
+                text += token
+            *complete, text = re.split(r"(?<=[.] )(?=\S)", text)
+            for sentence in complete:
+                yield sentence
+        yield text
 
 
 class WordChunks(tts.ChunkedStream):
