@@ -79,6 +79,9 @@ def align(first: Sequence[str], second: Sequence[str]) -> tuple[int, int]:
     Returns:
         How many words of each are the same speech; of one of them it is all.
     """
+    shorter = min(len(first), len(second))
+    if first[:shorter] == second[:shorter]:
+        return shorter, shorter
     best = _Cut(inf, 0, 0)
     costs: list[float] = []
     for i, costs in enumerate(_costs(first, second, [1.0] * len(second), _unlike)):
@@ -100,7 +103,7 @@ def last_common(told: Sequence[str], text: Sequence[str]) -> tuple[int, int]:
     Returns:
         How many words of each there are up to that word; none if there is no such word.
     """
-    if list(text[: len(told)]) == list(told):
+    if text[: len(told)] == told:
         return len(told), len(told)
     places: dict[str, list[int]] = {}
     for j, word in enumerate(text, start=1):

@@ -111,6 +111,30 @@ def test_order_of_the_two_makes_no_difference_where_one_begins_the_other(first, 
     assert align(first + rest, first) == (len(first), len(first))
 
 
+class Counted(str):
+    """A word that counts how often any of them is compared."""
+
+    __slots__ = ()
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.comparisons += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+@pytest.mark.parametrize("method", [align, last_common])
+def test_beginning_of_a_long_text_is_found_without_comparing_all_words(method, monkeypatch):
+    """A voice tells its text as it is written, mostly; and nothing else runs meanwhile."""
+    monkeypatch.setattr(Counted, "comparisons", 0)
+    text = [Counted(f"word{i}") for i in range(300)]
+    told = [Counted(word) for word in text[:-1]]
+
+    assert method(told, text) == (299, 299)
+    assert Counted.comparisons < 1000
+
+
 @pytest.mark.parametrize(
     ("told", "text", "place"),
     [
