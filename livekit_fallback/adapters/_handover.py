@@ -79,6 +79,11 @@ class Playout:
         """How many seconds of audio, at least, the session has not played yet."""
         return self.seconds - (_clock.now() - self._began_at) if self.seconds else 0.0
 
+    @property
+    def has_lead(self) -> bool:
+        """Whether audio may be kept back for a moment without a gap in what is heard."""
+        return self.lead > _LEAD_SEC
+
 
 class Handover:
     """Hands a voice's audio to the session, and its timings as those of the whole reply.
@@ -158,7 +163,7 @@ class Handover:
         return last_common(self._words_told, [token.word for token in script.tokens])[1]
 
     def _may_wait(self) -> bool:
-        return self.delivery.ends_words and self._playout.lead > _LEAD_SEC
+        return self.delivery.ends_words and self._playout.has_lead
 
     def _release(self, until: float) -> None:
         while self._held:

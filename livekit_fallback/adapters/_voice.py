@@ -66,7 +66,8 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
     """One voice speaking a text, or the rest of it.
 
     Useful is audio with sound in it. Digital silence is held back until sound follows, so that a
-    voice which sends nothing else has sent nothing.
+    voice which sends nothing else has sent nothing; after sound, for as long as the session has
+    other audio in hand.
 
     Args:
         given: What to work with.
@@ -92,6 +93,7 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         self._resampling = Resampling(part.audio_format)
         self._held: list[SynthesizedAudio] = []  # silence that sound may follow
         self._silence = 0.0  # seconds of it
+        self._paused = 0.0  # seconds of it that were handed over all the same
         self._final_seen = False
         self._owed_more = True  # text was left to speak at the last look
         self._received = 0.0  # seconds of audio with sound in it
@@ -161,7 +163,10 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
             delivery, habits = self._handover.delivery, self._habits
             pauses = [] if delivery.is_timed else pauses_in(self._heard)
             spoken = delivery.spoken(
-                self._script, self.delivered, pauses, habits.rate.letters_per_sec
+                self._script,
+                self.delivered - self._paused,
+                pauses,
+                habits.rate.letters_per_sec,
             )
             self._spoken = min(spoken, self._script.whole_words)
             self._heard.clear()
@@ -175,7 +180,7 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         if is_silence(audio.frame) and self._script.has_words:
             self._wait_for_sound(audio.frame.duration)
             return
-        self._silence = 0.0
+        self._silence = self._paused = 0.0
         self._output()
         self._received += audio.frame.duration
         self._take_held()
@@ -186,6 +191,10 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         self._silence += seconds
         if self.committed and self._silence <= _LONGEST_PAUSE_SEC:
             self._output()
+            if not self.part.playout.has_lead:
+                # a pause of a voice in real time: to keep it back would make it twice as long
+                self._take_held()
+                self._paused = self._silence
 
     def _take_held(self) -> None:
         held, self._held = self._held, []
@@ -238,7 +247,7 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
         untimed = handover.delivery.untimed_letters(self._script)
         if untimed is not None:
             # not every voice tells about its last words, but they need their time
-            room = handover.pushed - handover.delivery.last_end + _UNTIMED_SEC
+            room = handover.pushed - self._paused - handover.delivery.last_end + _UNTIMED_SEC
             return room < 0.0 or untimed > room * rate.letters_per_sec
         return self._script.is_cut_short(self._received, self._usual_pace)
 
@@ -258,7 +267,7 @@ class VoiceAttempt(Attempt[SynthesizedAudio]):
             return True
         handover = self._handover
         if handover.delivery.ends_words:
-            spoken = handover.delivery.spoken(script, handover.pushed, [], 0.0)
+            spoken = handover.delivery.spoken(script, handover.pushed - self._paused, [], 0.0)
         else:
             spoken = self._words_spoken()  # of which the next voice would be asked for the rest
         return spoken == len(script.tokens)
