@@ -27,6 +27,9 @@ _LATEST = 1.6
 _TOLD_FOR_DIGIT = 9
 _OF_TEXT = 2
 
+# After so many words without one of the text, and without a number, none is to be expected.
+_STRANGE = 5
+
 
 class TimedText(NamedTuple):
     """A word, or a sentence, and when it is spoken, in seconds of the voice's audio.
@@ -134,10 +137,17 @@ class Delivery:
         """
         words = [token.word for token in script.tokens]
         if self._ends_known:
-            return last_common(self._told_by(seconds), words)[1]
+            return self._spoken_words(words, seconds, letters_per_sec)
         if self._timed:
             return self._spoken_sentences(words, seconds, letters_per_sec)
         return _by_pauses(script, seconds, pauses, letters_per_sec)
+
+    def _spoken_words(self, words: list[str], seconds: float, letters_per_sec: float) -> int:
+        told = self._told_by(seconds)
+        count = last_common(told, words)[1]
+        if count or len(told) < _STRANGE or not words or has_digits(words[0]):
+            return count
+        return _by_pace(words, seconds * letters_per_sec)  # it tells them in other letters
 
     def _told_by(self, seconds: float) -> list[str]:
         ended = [t.text for t in self._timed if _is_heard(t, seconds)]

@@ -10,7 +10,8 @@ import pytest
 
 from livekit_fallback.core.alignment import tokens_of
 from tests.support.chains import voices as scripted
-from tests.support.fakes import Audio, AwaitText, ScriptedTTS, Words, say, seconds_of
+from tests.support.errors import gone
+from tests.support.fakes import Audio, AwaitText, Fail, ScriptedTTS, Wait, Words, say, seconds_of
 from tests.support.replies import Reply, speak
 from tests.support.word_voice import Kill, SpellingVoice, respelled
 
@@ -93,6 +94,26 @@ async def test_romanised_chinese_is_not_cut_short(backup_is_timed: bool, census:
 
     assert chain.asked == "a"
     assert seconds_of(heard) == pytest.approx(3.25, abs=0.01)
+
+
+async def test_romanised_chinese_is_continued_about_where_it_was_cut(census: Census):
+    """And its voice has served: the budget for the search begins when it is lost."""
+    words = PINYIN.split()[:8]
+    script = [AwaitText(99), Words(" ".join(words), each=0.25), Audio(2.0), Wait(3.0), Fail(gone)]
+    chain = scripted(
+        census,
+        ScriptedTTS(script, aligned_transcript=True),
+        [AwaitText(99), Audio(1.0)],
+        on_partial="continue",
+        total_timeout=2.0,
+    )
+
+    async with asyncio.timeout(60):
+        await say(chain.adapter, CHINESE)
+
+    rest = chain.call("b").text
+    assert CHINESE.endswith(rest)
+    assert abs(len(rest) - len("去公园吃饭吧。")) <= 2
 
 
 @pytest.mark.parametrize("after", [2.1, 2.9, 3.1])

@@ -91,6 +91,21 @@ def test_voice_that_ends_in_a_number_has_not_told_what_is_behind_it():
     assert delivery.untimed_letters(script) == 42
 
 
+@pytest.mark.parametrize(
+    ("told", "text", "spoken"),
+    [
+        ("jin tian qi hen hao", "今天气很好。我们去公园。", 8),  # 25 letters of the text
+        ("jin tian", "今天气很好。", 0),
+        ("wu wu wu wu wu jin tian", "55555 今天气很好。", 0),
+        ("um um um um um", "", 0),
+    ],
+)
+def test_what_is_told_in_other_letters_goes_by_pace(told, text, spoken):
+    """If no word is told as it is written, the timings do not help."""
+    delivery = every_half_second(*told.split())
+    assert delivery.spoken(Script.of(text), 2.5, [], PACE) == spoken
+
+
 def test_text_that_is_told_in_other_letters_is_not_missing():
     """Each word of pinyin stands for a sign that takes as long, and so do its numbers."""
     delivery = every_half_second(
