@@ -237,7 +237,9 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         return _HOLD_SEC if goes_on else _HOLD_IN_PAUSE_SEC
 
     def _take_promoted(self, attempt: ListenAttempt) -> None:
-        """Take what was held back for what it claims to be: its recogniser lives on."""
+        """Take what was held back for what it claims to be, if its recogniser lives on."""
+        if attempt.error is not None:
+            return  # it failed, and nobody has been asked since
         for event in self._drop_promoted():
             self._take(attempt, event, MARKS[event.type], has_text=bool(text_of(event)))
 

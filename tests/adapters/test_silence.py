@@ -458,6 +458,20 @@ async def test_a_final_that_a_broken_connection_brings_is_not_believed(census: C
         it.assert_balanced()
 
 
+@pytest.mark.parametrize("retry_interval", [1.0, 5.0])
+async def test_it_is_not_believed_either_while_nobody_can_be_asked(
+    retry_interval: float, census: Census
+):
+    """A single recogniser is asked again after a while only, longer than a final is held back."""
+    dies = [AfterAudio(0.5), Interim("hel"), AfterAudio(0.7), UntimedFinal("hel"), Fail(gone)]
+    recogniser = ScriptedSTT(lambda n: dies if n == 0 else HEARS)
+    async with call(census, recogniser, retry_interval=retry_interval) as it:
+        await it.speak(1.3)
+        await it.be_silent(9.0)
+
+        assert it.finals == ["hello"]
+
+
 async def test_a_final_that_is_not_believed_settles_no_debt(census: Census):
     """What it took back is owed by the next one, who is deaf, and found out in turn."""
     dies = [AfterAudio(0.5), Interim("hel"), AfterAudio(0.7), UntimedFinal("hel")]
