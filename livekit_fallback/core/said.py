@@ -80,7 +80,9 @@ class Said:
         used_said, used_heard = method(self._words, [token.word for token in heard])
         if used_heard == 0:
             return text, used_said
-        return text[heard[used_heard - 1].end :].lstrip(), used_said
+        # marks that end what was said are no part of the rest
+        rest = text[heard[used_heard].start :] if used_heard < len(heard) else ""
+        return rest, used_said
 
 
 def _overlap(said: list[str], heard: list[str]) -> tuple[int, int]:

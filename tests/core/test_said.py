@@ -138,6 +138,21 @@ def test_words_are_aligned_with_as_few_changes_as_possible(before: str, heard: s
     assert said(before).trim(heard) == rest
 
 
+@pytest.mark.parametrize(
+    ("before", "heard", "rest"),
+    [
+        ("你好", "你好。", ""),
+        ("こんにちは", "こんにちは。お元気ですか。", "お元気ですか。"),
+        ("Bonjour", "Bonjour !", ""),
+        ("hello", "Hello ? Who is there?", "Who is there?"),
+        ("hola", "Hola . ¿Quién es?", "¿Quién es?"),
+    ],
+)
+def test_marks_that_end_what_was_said_are_nothing_new(before: str, heard: str, rest: str):
+    """Recognisers punctuate as they like; those that begin the rest belong to it."""
+    assert said(before).trim(heard) == rest
+
+
 def test_a_text_of_marks_only_is_left_alone():
     """There is no word in it that could have been said before."""
     again = said("one two")
