@@ -134,6 +134,8 @@ class Ledger:
         on_time = self._on_timeline(data)
         trim = self._expected.use_up if is_final else self._expected.trim
         rest = trim(on_time.text) if self._expected else on_time.text
+        if is_final and self._kept.end > self._caught_up_at:
+            self._expected.clear()  # what it did not give by now it has understood otherwise
         fresh = on_time if rest == on_time.text else ending_with(on_time, rest)
         if self._new_from is not None and fresh.end_time > 0.0:
             fresh = not_before(fresh, self._settled_until)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .alignment import align, tokens_of
+from .alignment import Token, align, tokens_of
 
 # Of a longer history nothing is heard again: no replay is that long.
 _MAX_WORDS = 400
@@ -80,9 +80,16 @@ class Said:
         used_said, used_heard = method(self._words, [token.word for token in heard])
         if used_heard == 0:
             return text, used_said
+        if not _alike(self._words[:used_said], heard[:used_heard]):
+            return text, 0  # fewer words than are expected, and none of them
         # marks that end what was said are no part of the rest
         rest = text[heard[used_heard].start :] if used_heard < len(heard) else ""
         return rest, used_said
+
+
+def _alike(said: list[str], heard: list[Token]) -> bool:
+    """Whether any word here may be one there, misheard at most."""
+    return not {word[0] for word in said}.isdisjoint(token.word[0] for token in heard)
 
 
 def _overlap(said: list[str], heard: list[str]) -> tuple[int, int]:

@@ -250,6 +250,31 @@ def test_words_whose_audio_was_too_old_to_keep():
     assert line.hears("nine ten") == "nine ten"
 
 
+def test_words_that_are_spelt_differently_swallow_no_later_ones():
+    """What a recogniser gives once it has heard all that was kept holds what was expected."""
+    line = Line()
+    line.speak(2.0)
+    line.hears("the number is five five five one two three four")
+    line.another()
+
+    assert line.hears("The number is 5551234") == ""
+    line.speak(2.5)
+    assert line.hears("yes please") == "yes please"
+    assert line.hears("four") == "four"
+
+
+def test_interims_do_not_show_that_everything_was_heard():
+    """The final that holds the same words is still to come."""
+    line = Line()
+    line.speak(1.0)
+    line.hears("one two three")
+    line.another()
+    line.speak(1.5)
+
+    assert line.shows("one two three four") == "four"
+    assert line.hears("one two three four five") == "four five"
+
+
 # --- times -------------------------------------------------------------------------------------
 
 

@@ -139,6 +139,22 @@ def test_words_are_aligned_with_as_few_changes_as_possible(before: str, heard: s
 
 
 @pytest.mark.parametrize(
+    ("before", "heard"),
+    [
+        ("five five five one two three four", "5551234"),
+        ("five five five one two three four", "yes please"),
+        ("two hundred and fifty", "okay"),
+    ],
+)
+def test_words_with_nothing_in_common_are_others(before: str, heard: str):
+    """They are fewer than those that were said, but no beginning of them."""
+    again = said(before)
+
+    assert again.use_up(heard) == heard
+    assert again.use_up(before) == ""
+
+
+@pytest.mark.parametrize(
     ("before", "heard", "rest"),
     [
         ("你好", "你好。", ""),
