@@ -65,13 +65,13 @@ class Ledger:
             The time of its first sample.
         """
         if self._said and self._kept.start > self._said_from + _SLACK_SEC:
-            self._said.keep_last(_LATE_WORDS)  # the audio of others was too old to be kept
+            self._said.begin_anywhere()  # the audio of some was too old to be kept
         has_heard = self._settled_until > 0.0 or bool(self._said)
         self._new_from = self._settled_until if has_heard or self._begun_at else None
         self.unconfirmed_at = None
         self._expected = self._said.copy()
         self._began_with = self._kept.start
-        self._caught_up_at = self._kept.end + self._kept.seconds
+        self._caught_up_at = 2 * self._kept.end - self._kept.speech_start
         self._begun_at = self.time_of_kept(elapsed)
         self._shift = None
         return self._begun_at
@@ -126,7 +126,7 @@ class Ledger:
         else:
             self._kept.drop_before(at - _LATE_SEC)
             self._said.keep_last(_LATE_WORDS)
-        self._said_from = self._kept.start
+        self._said_from = self._kept.speech_start
 
     def new_in(self, event: SpeechEvent, *, is_final: bool) -> SpeechEvent | None:
         """Return what is new in a transcript, its times on the timeline; ``None``: nothing."""
@@ -162,7 +162,7 @@ class Ledger:
             return
         if data is not None:
             if not self._said:
-                self._said_from = self._kept.start
+                self._said_from = self._kept.speech_start
             self._said.add(data.text)
         self.unconfirmed_at = self._kept.end
         self._certain_in = 0.0 if is_meant else _CONFIRMED_SEC

@@ -65,10 +65,29 @@ class ReplayBuffer:
     @property
     def is_silent(self) -> bool:
         """Whether no sample of the audio kept is loud enough to be speech, as far as is known."""
+        return self.is_silent_since(self.start)
+
+    def is_silent_since(self, position: float) -> bool:
+        """Likewise, of the audio after a position; see :attr:`end`."""
         if self._capacity < _ENOUGH_TO_JUDGE_SEC:
             return False
-        frames = (frame for frame in self._kept if frame is not None)
-        return not any(_is_loud(frame) for frame in frames)
+        return self._loud_since(position) is None
+
+    @property
+    def speech_start(self) -> float:
+        """Where the audio kept is loud enough to be speech for the first time; else its end."""
+        loud = self._loud_since(self.start)
+        return self._end if loud is None else loud
+
+    def _loud_since(self, position: float) -> float | None:
+        begin = self.start
+        for frame in self._kept:
+            if frame is None:
+                continue
+            if begin >= position - _SLACK_SEC and _is_loud(frame):
+                return begin
+            begin += frame.samples_per_channel / frame.sample_rate
+        return None
 
     def push(self, frame: rtc.AudioFrame) -> None:
         """Keep a frame. Call :meth:`trim` once a provider has been given it."""

@@ -48,6 +48,10 @@ class Said:
     def keep_last(self, count: int) -> None:
         """Of their audio only the end is kept, with no more than so many words in it."""
         del self._words[:-count]
+        self.begin_anywhere()
+
+    def begin_anywhere(self) -> None:
+        """Of their audio only the end is kept, and nobody knows from which word on."""
         self._in_part = True
 
     def add(self, text: str) -> None:
@@ -72,11 +76,12 @@ class Said:
             return text
         rest, used = self._split(text)
         del self._words[:used]
+        self._in_part &= rest == text
         return rest
 
     def _split(self, text: str) -> tuple[str, int]:
         heard = tokens_of(text)
-        method = _overlap if self._in_part else align
+        method = _find if self._in_part else align
         used_said, used_heard = method(self._words, [token.word for token in heard])
         if used_heard == 0:
             return text, used_said
@@ -92,8 +97,10 @@ def _alike(said: list[str], heard: list[Token]) -> bool:
     return not {word[0] for word in said}.isdisjoint(token.word[0] for token in heard)
 
 
-def _overlap(said: list[str], heard: list[str]) -> tuple[int, int]:
-    """Find the longest end of one list that the other begins with; as :func:`align`."""
-    lengths = range(min(len(said), len(heard)), 0, -1)
-    found = next((k for k in lengths if said[-k:] == heard[:k]), 0)
-    return (len(said) if heard else 0), found
+def _find(said: list[str], heard: list[str]) -> tuple[int, int]:
+    """Find where one list goes on as the other does, up to the end of either; as :func:`align`."""
+    for begin in range(len(said)):
+        part = said[begin : begin + len(heard)]
+        if part == heard[: len(part)]:
+            return begin + len(part), len(part)
+    return len(said), 0

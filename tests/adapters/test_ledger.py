@@ -139,6 +139,20 @@ def test_what_comes_while_a_recogniser_catches_up_settles_no_audio():
     assert line.kept.start == 0.0
 
 
+def test_silence_takes_no_time_to_be_heard():
+    """Words long after a silence that was kept are from the audio that they came after."""
+    line = Line()
+    line.pause(30.0)
+    line.another()
+    line.speak(1.0)
+    line.pause(0.5)
+
+    line.hears("one")
+    line.ledger.confirm()
+
+    assert line.kept.start == TIMED(31.4, abs=0.021)
+
+
 def test_a_final_with_times_in_between_takes_its_place():
     """What is timed needs no confirmation."""
     line = Line()
@@ -273,6 +287,29 @@ def test_interims_do_not_show_that_everything_was_heard():
 
     assert line.shows("one two three four") == "four"
     assert line.hears("one two three four five") == "four five"
+
+
+def test_silence_that_was_too_old_to_keep_held_no_words():
+    """All words are expected again, however they are spelt."""
+    line = Line(capacity=10.0)
+    line.pause(9.0)
+    line.speak(3.0)
+    line.hears("my name is John Miller")
+    line.kept.trim()
+    line.another()
+
+    assert line.hears("My name is Jon Miller.") == ""
+
+
+def test_of_words_that_are_partly_too_old_any_may_be_heard_again():
+    """However many the audio kept holds."""
+    line = Line(capacity=3.0)
+    line.speak(5.0)
+    line.hears("one two three four five six seven eight nine ten")
+    line.kept.trim()
+    line.another()
+
+    assert line.hears("four five six seven eight nine ten eleven") == "eleven"
 
 
 # --- times -------------------------------------------------------------------------------------

@@ -180,6 +180,26 @@ def test_dropping_goes_on_from_where_it_was():
 SPEECH, NOISE, SOFT = 8000, 200, 900
 
 
+def test_speech_starts_with_the_first_loud_sound():
+    """Whatever silence is kept before it; where there is none, at the end of the audio."""
+    assert _mixed((NOISE, 3.0), (SOFT, 0.5), (0, 1.0)).speech_start == pytest.approx(3.0)
+    assert _mixed((NOISE, 3.0)).speech_start == pytest.approx(3.0)
+
+    buffer = _mixed((NOISE, 3.0), (SPEECH, 0.5), (0, 1.0), (SPEECH, 0.5))
+    buffer.mark_flush()
+    buffer.drop_before(3.6)
+    assert buffer.speech_start == pytest.approx(4.5)
+
+
+def test_silence_since_a_position():
+    """What was loud before it does not count."""
+    buffer = _mixed((NOISE, 1.0), (SPEECH, 0.5), (0, 1.0))
+
+    assert not buffer.is_silent_since(1.4)
+    assert buffer.is_silent_since(1.5)
+    assert buffer.is_silent_since(9.0)
+
+
 @pytest.mark.parametrize("noise", [0, NOISE, 600, 1100])
 @pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (8_000, 1), (48_000, 2)])
 def test_a_pause_is_found_on_a_noisy_line(noise: int, rate: int, channels: int):

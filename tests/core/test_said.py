@@ -211,6 +211,7 @@ def test_cleared_is_forgotten():
         ("five six", "five six"),  # none of the kept audio held a word
         ("four five", "five"),
         ("three four five", "five"),
+        ("three", ""),
         ("two three four five", "two three four five"),  # that audio is gone: it is said again
         ("", ""),
     ],
@@ -228,6 +229,16 @@ def test_audio_that_is_partly_gone_is_heard_again_only_once():
 
     assert again.use_up("five") == "five"
     assert again.use_up("four") == "four"
+
+
+def test_audio_that_begins_anywhere_is_heard_again_piece_by_piece():
+    """The first piece that is found shows where it begins; from there on it is all expected."""
+    again = said("one two three four five six seven")
+    again.begin_anywhere()
+
+    assert again.use_up("three four") == ""
+    assert again.use_up("fife six") == ""
+    assert again.use_up("seven eight") == "eight"
 
 
 def test_of_a_long_history_the_end_is_remembered():
