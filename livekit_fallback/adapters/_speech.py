@@ -201,7 +201,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
 
     def _take_over(self, standby: Standby, ears: RecognizeStream) -> None:
         """Go on with a recogniser that has heard everything already."""
-        self._ledger.take_over(standby.begun_at, standby.began_with, standby.expected)
+        self._ledger.take_over(standby.begun_at, standby.began_with, standby.expected.said)
         if self.input_ended and self._attempt is not None:
             self._attempt.end_input_soon(ears)
         self._kept.trim()

@@ -15,7 +15,7 @@ from livekit.agents import NotGivenOr
 from livekit.agents.stt import STT, RecognizeStream, SpeechEvent, SpeechEventType
 
 from ..core.alignment import tokens_of
-from ..core.said import Said
+from ..core.arrears import Arrears
 from ..log import logger
 from ..provider import Member
 from . import _clock
@@ -52,10 +52,11 @@ class Standby:
         self.member = member
         self.begun_at = 0.0  # the time of its first sample
         self.began_with = 0.0  # the same as a position
-        self.expected = Said()  # settled, and not heard by this one yet
+        self.expected = Arrears()  # settled, and not heard by this one yet
         self.ears: RecognizeStream | None = None
         self._lost = lost
         self._finals: list[SpeechEvent] = []  # heard, and not settled yet
+        self._heard = Arrears()  # the words in them
         self._latest: SpeechEvent | None = None  # words since, that may still change
         self._start: SpeechEvent | None = None  # of the speech that goes on
         self._end: SpeechEvent | None = None
@@ -117,13 +118,11 @@ class Standby:
 
     def settled(self, text: str) -> None:
         """The one at work has settled these words."""
-        pending = Said()
-        for event in self._finals:
-            pending.add(event.alternatives[0].text)
-        rest = pending.use_up(text) if pending else text
-        self._keep_last(len(pending))
-        if not pending:
-            self.expected.add(rest)
+        now = _clock.now()
+        rest = self._heard.use_up(text, now)
+        self._keep_last(len(self._heard))
+        if not self._finals:
+            self.expected.add(rest, now)
         if len(self.expected) > _MAX_BEHIND_WORDS:
             self.close()
 
@@ -153,9 +152,10 @@ class Standby:
             self._latest = event
 
     def _take_final(self, event: SpeechEvent) -> None:
-        text = text_of(event)
-        rest = self.expected.use_up(text) if text else ""
+        text, now = text_of(event), _clock.now()
+        rest = self.expected.use_up(text, now) if text else ""
         if rest.strip():
+            self._heard.add(rest, now)
             new = event.alternatives[0]
             new = new if rest == text else ending_with(new, rest)
             self._finals.append(replace(event, alternatives=[new, *event.alternatives[1:]]))
@@ -278,7 +278,7 @@ class Standbys:
         await standby.listen(open_ears, partial(self._prime, elapsed, standby))
 
     def _prime(self, elapsed: float, standby: Standby, ears: RecognizeStream) -> None:
-        standby.expected = self._ledger.settled_and_kept
+        standby.expected = Arrears(self._ledger.settled_and_kept, _clock.now())
         standby.began_with = self._kept.start
         standby.begun_at = ears.start_time_offset = self._ledger.time_of_kept(elapsed)
         replay(self._kept, ears)

@@ -54,6 +54,10 @@ class Said:
         """Of their audio only the end is kept, and nobody knows from which word on."""
         self._in_part = True
 
+    def drop_first(self, count: int) -> None:
+        """Do not expect so many words of the beginning any more."""
+        del self._words[:count]
+
     def add(self, text: str) -> None:
         """Take note of words that are settled now."""
         self._texts.append(text)

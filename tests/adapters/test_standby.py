@@ -178,6 +178,28 @@ async def test_nothing_of_it_is_seen_before(census: Census):
         assert it.adapter.get_service_health("b").requests == 0
 
 
+@pytest.mark.parametrize(
+    ("of_a", "of_b"),
+    [
+        ("five five five one two three four", "5551234"),
+        ("5551234", "five five five one two three four"),
+        ("um well you know I think so", "I think so"),
+    ],
+)
+async def test_an_old_difference_in_spelling_is_forgotten(of_a: str, of_b: str, census: Census):
+    """It swallows no words after the takeover, and repeats none of before."""
+    replies = [("yes", 10.0), ("no thanks", 18.0), ("tuesday", 26.0)]
+    a, b = [[AfterAudio(1.0), UntimedFinal(text)] for text in (of_a, of_b)]
+    for text, at in replies:
+        a += [AfterAudio(at), UntimedFinal(text)]
+        b += [AfterAudio(at + 0.1), UntimedFinal(text)]
+    dies = [*a, AfterAudio(28.0), Fail(gone)]
+    async with call(census, dies, [*b, AfterAudio(29.0), UntimedFinal("goodbye")]) as it:
+        await it.be_silent(30.0)
+
+        assert it.finals == [of_a, *(text for text, _ in replies), "goodbye"]
+
+
 async def test_its_usage_is_counted(census: Census):
     """It costs money all the same."""
     counts = [Repeat([Wait(0.2), AudioUsage(0.2)])]
