@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from livekit import rtc
 from livekit.agents import NOT_GIVEN, NotGivenOr
-from livekit.agents.stt import STT, RecognizeStream, SpeechEvent, SpeechEventType
+from livekit.agents.stt import STT, RecognizeStream, SpeechEvent, SpeechEventType, StreamAdapter
 from livekit.agents.utils import AudioBuffer
 
 from ..core.speech import Mark
@@ -22,6 +22,7 @@ from ._lasting import LastingAttempt
 from ._livekit import oldest_untaken
 from ._oneshot import OneShot
 from ._replay import ReplayBuffer
+from ._transcript import untimed
 
 # A recogniser that failed later than this many times its deadline to connect had connected.
 _CONNECTED_AFTER = 2.0
@@ -213,6 +214,8 @@ class ListenAttempt(LastingAttempt[SpeechEvent]):
         return NotListeningError(self._loop.time() - self._untaken_since)
 
     def _receive(self, event: SpeechEvent) -> None:
+        if isinstance(self.member.instance, StreamAdapter):
+            event = untimed(event)  # it counts from the beginning of each utterance
         if text_of(event):
             self.is_settled = False
             self._output()

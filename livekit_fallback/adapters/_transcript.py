@@ -6,9 +6,19 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-from livekit.agents.stt import SpeechData
+from livekit.agents.stt import SpeechData, SpeechEvent
 from livekit.agents.types import TimedString
 from livekit.agents.utils import is_given
+
+
+def untimed(event: SpeechEvent) -> SpeechEvent:
+    """Return a transcript that does not say when its words were spoken."""
+    return replace(
+        event,
+        alternatives=[
+            replace(data, start_time=0.0, end_time=0.0, words=None) for data in event.alternatives
+        ],
+    )
 
 
 def shifted(data: SpeechData, by: float) -> SpeechData:

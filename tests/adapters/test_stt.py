@@ -7,9 +7,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from livekit.agents.stt import StreamAdapter
 
 from livekit_fallback import AllProvidersFailedError, FallbackSTT
-from tests.support.audio import frames, number_of, numbered
+from tests.support.audio import frames, is_loud, number_of, numbered
 from tests.support.caller import FRAME, calling
 from tests.support.chains import Chain, listeners
 from tests.support.errors import ERRORS, STATUSES, gone, status
@@ -261,6 +262,28 @@ async def test_streaming_and_other_listeners_may_be_mixed(first: bool, census: C
 
     assert finals_of(events) == ["by recording" if first else "by stream"]
     assert chain.unavailable == ["a"]
+
+
+@pytest.mark.parametrize("by_session", [True, False], ids=["own-wrapper", "ours"])
+async def test_times_of_recordings_are_not_taken_for_the_callers(by_session: bool, census: Census):
+    """They count from the beginning of each utterance: all they say of the call is wrong."""
+    vad = ScriptedVAD()
+    recordings = [[Final(f"number {n}", start=0.1, end=0.4)] for n in range(3)]
+    batch: Any = ScriptedSTT(*recordings, [Fail(gone())], streaming=False, name="a")
+    batch = StreamAdapter(stt=batch, vad=vad) if by_session else batch
+    live = ScriptedSTT([Hang()], name="b")
+    census.watch(vad, live)
+    adapter = FallbackSTT([batch, live], vad=vad, silence_timeout=None)
+
+    async with adapter, calling(adapter) as caller:
+        for frame in (frames(0.5) + frames(1.0, pitch=0)) * 4:
+            caller.stream.push_frame(frame)
+            await asyncio.sleep(FRAME)
+
+        transcripts = [e.alternatives[0] for e in caller.events if e.alternatives]
+        assert [t.text for t in transcripts] == ["number 0", "number 1", "number 2"]
+        assert [(t.start_time, t.end_time, t.words) for t in transcripts] == [(0.0, 0.0, None)] * 3
+        assert sum(map(is_loud, live.calls[0].frames)) * FRAME == pytest.approx(0.5)
 
 
 async def test_a_wrapped_listener_that_hangs_is_left(census: Census):
