@@ -58,6 +58,7 @@ class Endpointing:
         self._silence = silence
         self._went_silent = went_silent
         self._attempt: ListenAttempt | None = None  # whose words come
+        self.new_speech_at: float | None = None  # when speech began since, for the first time
         self._pushed = 0.0  # seconds of audio
         self._tasks = tasks
         self._is_last_resort = False
@@ -85,7 +86,7 @@ class Endpointing:
 
     def recogniser_changed(self, attempt: ListenAttempt) -> None:
         """Another recogniser hears the caller from now on."""
-        self._attempt = attempt
+        self._attempt, self.new_speech_at = attempt, None
         self._hearing.recogniser_changed()
         if self._silence is not None:
             gives_words = attempt.member.instance.capabilities.interim_results
@@ -162,8 +163,11 @@ class Endpointing:
                 self._went_silent(overdue)
 
     def _speech_began(self, event: VADEvent) -> None:
+        began = self._moment(event.speech_duration)
+        if self.new_speech_at is None:
+            self.new_speech_at = began.now
         if self._silence is not None:
-            self._silence.speech_began(self._moment(event.speech_duration))
+            self._silence.speech_began(began)
         self._hearing.speech_began()
         timing = self._timing
         if timing is None:

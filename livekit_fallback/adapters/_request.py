@@ -299,7 +299,8 @@ class Request:
             broke_off=not attempt.may_be_asked_again,
         )
         is_retried = attempt.may_move_on and self._walk.asks_again and not others_run
-        self.verdicts.record(Failed(attempt.permit, outcome, report), is_retried=is_retried)
+        failed = Failed(attempt.permit, outcome, report, attempt.shown)
+        self.verdicts.record(failed, is_retried=is_retried)
         if failure.timed_out:
             # after it has failed: one silence is not to be told as two reasons
             self._chain.timing.cut_off(attempt, self)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -17,6 +16,7 @@ from . import _clock
 from ._assignment import Assignment
 from ._chain import Chain
 from ._endpoint import Endpointing
+from ._held import HeldBack
 from ._ledger import Ledger
 from ._listen import MARKS, ListenAttempt, open_ears, probe_with, replay, text_of
 from ._outbox import OutboxStream
@@ -24,6 +24,7 @@ from ._probe import MakeProbe
 from ._replay import PAUSE_SEC, ReplayBuffer
 from ._request import Request
 from ._standby import Standby, Standbys
+from ._verdicts import Heard
 
 # A probe repeats the end of the last utterance: enough words to be sure of a transcript.
 _PROBE_SEC = 6.0
@@ -64,9 +65,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._endpointing = endpointing(self._went_silent)
         self._silent: list[int] = []  # who gave nothing for the speech that is not settled
         self._partial = ""  # the last text that may still change
-        self._promoted: list[SpeechEvent] = []  # a final held back, and what came behind it
-        self._promotion: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
+        self._held = HeldBack()
         self._utterance = Utterance()
         self._attempt: ListenAttempt | None = None
         self._request: Request | None = None
@@ -156,7 +155,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         try:
             attempt = await request.run()
             assert isinstance(attempt, ListenAttempt)
-            self._take_promoted(attempt)
+            self._take_held(attempt)
         except Exception:
             report, lost = request.last_report, self._kept.seconds
             if report is not None and lost:
@@ -165,7 +164,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         finally:
             self._chain.when_reordered.discard(self._leave_if_at_rest)
             self._attempt = None
-            self._drop_promoted()
+            self._held.release()
             self._close_utterance()
             if self._endpointing is not None:
                 self._endpointing.close()
@@ -174,7 +173,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
 
     def _make_attempt(self, given: Assignment) -> ListenAttempt:
         self._attempt = None
-        self._drop_promoted()
+        self._held.release()
         self._partial = ""
         if self._utterance.provider_changed():
             self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
@@ -213,14 +212,13 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._outbox.put(event)
             return
         has_text = bool(text_of(event))
-        if self._promoted and mark is Mark.END:
-            self._promoted.append(event)
+        if self._held and mark is Mark.END:
+            self._held.add(event)
             return
-        self._take_promoted(attempt)
+        self._take_held(attempt)
         hold = self._doubt_about(event) if mark is Mark.FINAL and has_text else 0.0
         if hold:
-            self._promoted = [event]
-            self._promotion = self._loop.call_later(hold, self._take_promoted, attempt)
+            self._held.begin(event, hold, partial(self._take_held, attempt))
             return
         self._take(attempt, event, mark, has_text=has_text)
 
@@ -236,19 +234,12 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         goes_on = pause < self._kept.end - PAUSE_SEC / 2
         return _HOLD_SEC if goes_on else _HOLD_IN_PAUSE_SEC
 
-    def _take_promoted(self, attempt: ListenAttempt) -> None:
+    def _take_held(self, attempt: ListenAttempt) -> None:
         """Take what was held back for what it claims to be, if its recogniser lives on."""
         if attempt.error is not None:
             return  # it failed, and nobody has been asked since
-        for event in self._drop_promoted():
+        for event in self._held.release():
             self._take(attempt, event, MARKS[event.type], has_text=bool(text_of(event)))
-
-    def _drop_promoted(self) -> list[SpeechEvent]:
-        held, self._promoted = self._promoted, []
-        if self._promotion is not None:
-            self._promotion.cancel()
-            self._promotion = None
-        return held
 
     def _take(
         self, attempt: ListenAttempt, event: SpeechEvent, mark: Mark, *, has_text: bool
@@ -258,12 +249,13 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._endpointing.recognised(event.type, has_text=has_text)
         if has_text:
             self._silent.clear()
-            text, partial = event.alternatives[0].text, self._partial
+            text, shown = event.alternatives[0].text, self._partial
             self._partial = text if mark is Mark.INTERIM else ""
             self._ledger.confirm()
             new = self._ledger.new_in(event, is_final=mark is Mark.FINAL)
+            self._compare(attempt, "" if new is None else text_of(new), mark)
             if mark is Mark.FINAL:
-                self._settle_words(attempt, new, is_meant=text != partial)
+                self._settle_words(attempt, new, is_meant=text != shown)
         if new is not None or mark is Mark.FINAL:
             forward, close = self._utterance.accept(mark)
             if forward and new is not None:
@@ -290,6 +282,13 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._endpointing.forgive()
         self._close_utterance()
         self._leave_if_at_rest()
+
+    def _compare(self, attempt: ListenAttempt, new: str, mark: Mark) -> None:
+        attempt.shown = new if mark is Mark.INTERIM else ""
+        if self._request is not None and new:
+            began = None if self._endpointing is None else self._endpointing.new_speech_at
+            heard = Heard(new, attempt.member.index, mark is Mark.FINAL)
+            self._request.verdicts.words_came(heard, new_speech_at=began)
 
     def stood_the_test(self, attempt: ListenAttempt) -> None:
         """End the test of a recogniser that has stood for long, though the caller said nothing."""
@@ -328,6 +327,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._chain.remember(sample)
         if self._request is not None:
             self._request.renew(attempt)
+            self._request.verdicts.served_well(attempt.member.index)
             attempt.is_settled = True
 
     def _close_utterance(self) -> None:

@@ -6,14 +6,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from ..core.alignment import tokens_of
 from ..core.circuit import Permit
 from ..core.outcome import FailureKind, Outcome
+from ..core.said import Said
 from ..errors import AttemptReport, SilentError
 from . import _clock
 from ._chain import Chain
 
-# Words that come so long after a silence are not those that it swallowed, if there were any.
+# Words that come so long after a silence are not those that it swallowed, if there were any; nor
+# are those that come so long after the caller began to speak anew. Sooner they cannot be new.
 _OTHER_SPEECH_SEC = 30.0
+_NEW_WORDS_SEC = 0.3
 
 
 class Failed(NamedTuple):
@@ -22,6 +26,15 @@ class Failed(NamedTuple):
     permit: Permit
     outcome: Outcome
     report: AttemptReport
+    shown: str = ""  # words that it gave, but not for good
+
+
+class Heard(NamedTuple):
+    """Words, who heard them, and whether for good."""
+
+    text: str
+    provider: int
+    is_final: bool
 
 
 class Verdicts:
@@ -32,8 +45,9 @@ class Verdicts:
     a conversation that nobody allows), and nobody's health is touched. A speech stream asks for
     nothing that could be wrong before there is speech, so there rejections count at once.
 
-    A recogniser that says nothing about speech has failed if another one does say something.
-    If that makes nothing of the same audio either, there are no words in it.
+    A recogniser that says nothing about speech has failed if another one says more about the same
+    audio than that had shown. If it makes nothing of it either, there are no words in it; if it
+    makes the same of it, the one that waited may have been right to wait. That excuses it once.
 
     A provider that is about to be asked again has not failed the request yet.
 
@@ -46,6 +60,7 @@ class Verdicts:
         self._holds = chain.component != "stt" and len(chain.members) > 1
         self._rejections: list[Failed] = []
         self._silences: list[Failed] = []
+        self._excused: set[int] = set()  # who has given nothing for good since
         self._silent_at = 0.0  # when the last of them was found out
         self._retried: Failed | None = None
 
@@ -60,28 +75,64 @@ class Verdicts:
             self._silent_at = _clock.now()
             self._silences.append(failed)
         else:
-            self._settle_rejections()  # but whether there were words is still open
-            self._chain.record(*failed)
+            self.settle()  # but whether there were words is still open
+            self._hold_against(failed)
 
     def make_good(self) -> None:
         """A retry came to an end: it decides about health, not what went before it."""
         if self._retried is not None:
-            self._chain.only_count(*self._retried)
+            permit, outcome, report, _ = self._retried
+            self._chain.only_count(permit, outcome, report)
             self._retried = None
 
     def settle(self) -> None:
-        """Hold what was held back against the providers: somebody else saw nothing wrong."""
-        self._settle_rejections()
-        if self._silences and _clock.now() - self._silent_at > _OTHER_SPEECH_SEC:
-            self.forgive_silence()
-        silences, self._silences = self._silences, []
-        for failed in silences:
-            self._chain.record(*failed)
-
-    def _settle_rejections(self) -> None:
+        """Hold rejections against the providers: somebody else saw nothing wrong."""
         rejections, self._rejections = self._rejections, []
         for failed in rejections:
-            self._chain.record(*failed)
+            self._hold_against(failed)
+
+    def words_came(self, heard: Heard, *, new_speech_at: float | None) -> None:
+        """Hold silences against the providers if these are words that they have swallowed.
+
+        Args:
+            heard: By another recogniser; or by one of them, asked again, that is there after all.
+            new_speech_at: When the caller began to speak anew since the last of them was left.
+        """
+        if not self._silences:
+            return
+        now, silences = _clock.now(), self._silences
+        if now - self._silent_at > _OTHER_SPEECH_SEC:
+            self.forgive_silence()
+        elif new_speech_at is not None and now - new_speech_at > _NEW_WORDS_SEC:
+            self._silences = []
+            for failed in silences:
+                self._excuse(failed)
+        else:
+            self._silences = [s for s in silences if not self._is_judged(s, heard)]
+
+    def _is_judged(self, failed: Failed, heard: Heard) -> bool:
+        if failed.permit.provider == heard.provider:
+            self._acquit([failed])
+            return True
+        shown = Said(tuple(token.word for token in tokens_of(failed.shown)))
+        if shown.trim(heard.text):
+            self._hold_against(failed)
+            return True
+        if heard.is_final:
+            self._excuse(failed)
+        return heard.is_final
+
+    def _excuse(self, failed: Failed) -> None:
+        provider = failed.permit.provider
+        if provider in self._excused:
+            self._hold_against(failed)
+        else:
+            self._excused.add(provider)
+            self._acquit([failed])
+
+    def served_well(self, provider: int) -> None:
+        """A provider has given something for good: it may be excused again."""
+        self._excused.discard(provider)
 
     def forgive_silence(self) -> None:
         """There was nothing to hear: whoever heard nothing has not failed."""
@@ -93,7 +144,7 @@ class Verdicts:
         self.forgive_silence()
         self.settle()
         if self._retried is not None:
-            self._chain.record(*self._retried)
+            self._hold_against(self._retried)
             self._retried = None
 
     def blame_request(self) -> None:
@@ -102,9 +153,12 @@ class Verdicts:
         circuits = map(self._chain.health.circuit, range(len(self._chain.members)))
         could_be_asked = {i for i, circuit in enumerate(circuits) if not circuit.is_barred}
         if len(rejected_by) == 1 or not could_be_asked <= rejected_by:
-            self._settle_rejections()
+            self.settle()
         held, self._rejections = self._rejections, []
         self._acquit(held)
+
+    def _hold_against(self, failed: Failed) -> None:
+        self._chain.record(failed.permit, failed.outcome, failed.report)
 
     def _acquit(self, held: list[Failed]) -> None:
         for failed in held:

@@ -53,6 +53,7 @@ class SilenceWatch:
         self._debt_is_old = False  # it is not for the speech that goes on
         self._is_open = False  # something was begun that is not settled yet
         self._unanswered = 0.0  # seconds of speech that nothing came after
+        self._unsettled = 0.0  # likewise, or nothing but what may still change
         self._sign: Moment | None = None  # the last one since speech began
 
     @property
@@ -69,13 +70,15 @@ class SilenceWatch:
         """
         self._gives_words_meanwhile = gives_words_meanwhile
         self._was_seen_to = False
+        self._is_open = False  # what another one began needs no end where there was no speech
+        self._debt_is_old = False
         if self._speaking_since is not None:
             self._count_speech(at)
             self._speaking_since, self._sign = at, None
             self._debt = at if gives_words_meanwhile else None
-            self._debt_is_old = False
-        elif self._owes_an_end:
-            self._debt = at
+        self._unanswered = self._unsettled
+        if self._speaking_since is None:
+            self._debt = at if self._owes_an_end else None
 
     def speech_began(self, at: Moment) -> None:
         """The caller speaks."""
@@ -84,7 +87,7 @@ class SilenceWatch:
         self._speaking_since, self._sign = at, None
         self._debt_is_old = self._debt is not None
         if not self._debt_is_old:
-            self._unanswered = 0.0
+            self._unanswered = self._unsettled = 0.0
             self._debt = at if self._gives_words_meanwhile else None
 
     def speech_ended(self, at: Moment) -> None:
@@ -113,11 +116,12 @@ class SilenceWatch:
         if has_words:
             self._patience = self._patience_for_words
         self._lives(at)
+        self._unsettled = 0.0
 
     def forgive(self) -> None:
         """Nobody makes anything of what was taken for speech: it holds no words."""
         self._debt = self._speaking_since = None
-        self._unanswered = 0.0
+        self._unanswered = self._unsettled = 0.0
         self._is_open = False
         doubled = min(2 * self._patience, _MAX_PATIENCE_SEC)
         self._patience = max(self._patience, doubled)
@@ -132,6 +136,8 @@ class SilenceWatch:
         return self._is_open or self._unanswered >= _MIN_SPEECH_SEC
 
     def _lives(self, at: Moment) -> None:
+        if self._speaking_since is not None:
+            self._count_speech(at)
         self._sign = at
         self._unanswered = 0.0
         self._debt_is_old = False
@@ -143,4 +149,6 @@ class SilenceWatch:
     def _count_speech(self, at: Moment) -> None:
         since = self._sign or self._speaking_since
         assert since is not None
-        self._unanswered += max(0.0, at.audio - since.audio)
+        seconds = max(0.0, at.audio - since.audio)
+        self._unanswered += seconds
+        self._unsettled += seconds

@@ -136,7 +136,7 @@ async def test_deaf_from_the_beginning(census: Census):
 async def test_deaf_in_the_middle_of_speech(census: Census):
     """Words came, and then none: what was shown is not final, and is heard again."""
     loses = [AfterAudio(0.4), SpeechStart(), Interim("hel"), Hang()]
-    async with call(census, loses, HEARS) as it:
+    async with call(census, lambda n: DEAF if n else loses, HEARS) as it:
         await it.speak(1.4)
         await it.be_silent(0.5)
 
@@ -148,7 +148,7 @@ async def test_deaf_in_the_middle_of_speech(census: Census):
 async def test_deaf_after_the_end_of_speech(census: Census):
     """The final transcript is owed, however much was shown before."""
     loses = [AfterAudio(0.4), SpeechStart(), Interim("hello")]
-    async with call(census, loses, HEARS) as it:
+    async with call(census, lambda n: DEAF if n else loses, HEARS) as it:
         await it.speak(0.8)
         await it.be_silent(2.0)
 
@@ -303,6 +303,76 @@ async def test_words_long_after_a_noise_are_no_proof_against_who_did_not_hear_it
 
         assert it.finals == ["hello"]
         assert it.blamed == []
+
+
+async def test_words_that_begin_anew_are_no_proof_against_who_did_not_hear_a_noise(census: Census):
+    """Whoever was asked next did not hear any in the noise either."""
+    hears = [AfterAudio(3.4), Interim("hello"), AfterAudio(4.0), Final("hello")]
+    async with call(census, lambda n: [] if n else DEAF, hears, silence_timeout=2.0) as it:
+        await it.speak(2.2)
+        await it.be_silent(0.5)
+        assert it.streams == "ab"
+        await it.speak(1.2)
+        await it.be_silent(0.5)
+
+        assert it.finals == ["hello"]
+        assert it.blamed == []
+
+
+SHOWS: list[Step] = [AfterAudio(0.4), SpeechStart(), Interim("I would like")]
+
+
+@pytest.mark.parametrize("text", ["I would like", "I'd like"])
+async def test_who_makes_the_same_of_it_is_no_proof(text: str, census: Census):
+    """The one that was left had shown the words, and may have been right to wait for more."""
+    ends = [AfterAudio(0.6), Interim("I would"), AfterAudio(1.0), UntimedFinal(text)]
+    async with call(census, lambda n: [] if n else SHOWS, ends) as it:
+        await it.speak(0.9)
+        await it.be_silent(2.0)
+
+        assert it.reasons == ["silent"]
+        assert it.finals == [text]
+        assert it.blamed == []
+
+
+async def test_who_makes_more_of_it_is(census: Census):
+    """Then there were words that the other one had not shown."""
+    ends = [AfterAudio(0.6), Interim("I would like to"), AfterAudio(1.0), UntimedFinal("I'd like")]
+    async with call(census, lambda n: [] if n else SHOWS, ends) as it:
+        await it.speak(0.9)
+        await it.be_silent(2.0)
+
+        assert it.blamed == ["a"]
+
+
+async def test_one_that_never_ends_what_it_shows_is_excused_only_once(census: Census):
+    """It shows words again and again, and gives none for good."""
+    shows = [SHOWS, [AfterAudio(4.5), Interim("I would like can I")], DEAF]
+    ends = [
+        [AfterAudio(0.6), UntimedFinal("I would like")],
+        [Wait(0.1), UntimedFinal("I would like. Can I?")],
+    ]
+    async with call(census, lambda n: shows[n], lambda n: ends[n]) as it:
+        await it.speak(0.9)
+        await it.be_silent(3.0)
+        assert (it.streams, it.blamed) == ("aba", [])
+        await it.speak(0.9)
+        await it.be_silent(2.0)
+
+        assert it.streams == "abab"
+        assert it.blamed == ["a"]
+
+
+async def test_one_that_hears_more_itself_is_not_blamed(census: Census):
+    """Nobody else did, and it is asked again as soon as the other one has made the same of it."""
+    ends = [AfterAudio(0.6), UntimedFinal("I would like")]
+    more = [AfterAudio(0.1), Interim("I would like to")]
+    async with call(census, lambda n: more if n else SHOWS, ends) as it:
+        await it.speak(0.9)
+        await it.be_silent(2.0)
+
+        assert it.streams == "aba"
+        assert it.adapter.get_service_health("a").consecutive_failures == 0
 
 
 async def test_a_silent_caller(census: Census):

@@ -257,6 +257,40 @@ def test_the_next_one_owes_words_while_the_caller_speaks():
     assert line.overdue(62) == 2.0
 
 
+def test_the_next_one_owes_what_may_still_have_changed():
+    """However much of the speech the one before had answered."""
+    line = Line()
+    line.watch.speech_began(at(0))
+    line.watch.words_came(at(0.95))
+    line.watch.speech_ended(at(1))
+    line.watch.recogniser_changed(at(3), gives_words_meanwhile=True)
+
+    assert line.overdue(5) == 2.0
+
+
+def test_the_next_one_owes_no_end_of_what_it_did_not_begin():
+    """The one before took a click for the beginning of speech; there is nothing to end."""
+    line = Line()
+    line.watch.speech_began(at(0))
+    line.watch.began(at(0.05))
+    line.watch.speech_ended(at(0.1))
+    line.watch.recogniser_changed(at(1), gives_words_meanwhile=True)
+
+    assert not line.watch.is_owed
+
+
+def test_speech_that_was_settled_is_not_owed_by_the_next_one():
+    """Only what was said since."""
+    line = Line()
+    line.watch.speech_began(at(0))
+    line.watch.words_came(at(0.5))
+    line.watch.settled(at(0.9))
+    line.watch.speech_ended(at(1))
+    line.watch.recogniser_changed(at(3), gives_words_meanwhile=True)
+
+    assert not line.watch.is_owed
+
+
 def test_the_next_one_is_not_measured_by_the_one_before():
     """That words came early was seen of somebody else."""
     line = Line(interims=False)
