@@ -23,6 +23,7 @@ def limits(options: Mapping[str, Any], overrides: ProviderOptions, component: st
         stall_timeout=merged["stall_timeout"],
         max_retry=overrides.get("max_retry", options[f"max_retry_per_{component}"]),
         adaptive_from=merged["attempt_timeout_floor"] if is_auto else None,
+        silence_timeout=merged.get("silence_timeout"),
     )
 
 

@@ -54,6 +54,8 @@ class ProviderOptions(TypedDict, total=False):
         probe: See :class:`AdapterOptions`.
         latency_threshold_ms: See :class:`AdapterOptions`; vendors differ.
         hedge_after_ms: See :class:`AdapterOptions`: how long this provider may be silent alone.
+        silence_timeout: See :class:`STTOptions`: a recogniser that waits for the end of the turn
+            may need more.
         stateful: Whether each request changes something at the provider, such as a
             conversation it keeps. It is then never sent a request that nobody made: ``"live"``
             takes the place of ``"ping"`` and ``"replay"``, and it has no part in hedging.
@@ -65,6 +67,7 @@ class ProviderOptions(TypedDict, total=False):
     probe: Probe
     latency_threshold_ms: Milliseconds
     hedge_after_ms: HedgeAfter
+    silence_timeout: Timeout
     stateful: bool
 
 

@@ -19,6 +19,7 @@ from livekit_fallback.options import LLM_DEFAULTS
         ({"attempt_timeout": 1.0}, Limits(1.0, 4.0, 3)),
         ({"attempt_timeout": None, "stall_timeout": None}, Limits(None, None, 3)),
         ({"max_retry": 0}, Limits(2.5, 4.0, 0)),
+        ({"silence_timeout": 7.0}, Limits(2.5, 4.0, 3, silence_timeout=7.0)),
         ({"attempt_timeout": "auto"}, Limits(2.5, 4.0, 3, adaptive_from=0.8)),
     ],
 )

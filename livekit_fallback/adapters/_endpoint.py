@@ -89,8 +89,11 @@ class Endpointing:
         self._attempt, self.new_speech_at = attempt, None
         self._hearing.recogniser_changed()
         if self._silence is not None:
-            gives_words = attempt.member.instance.capabilities.interim_results
-            self._silence.recogniser_changed(self._moment(), gives_words_meanwhile=gives_words)
+            self._silence.recogniser_changed(
+                self._moment(),
+                patience=attempt.member.limits.silence_timeout,
+                gives_words_meanwhile=attempt.member.instance.capabilities.interim_results,
+            )
 
     def recognised(self, event_type: SpeechEventType, *, has_text: bool) -> None:
         """The recogniser gave a sign of life."""
@@ -203,13 +206,13 @@ def endpointing(
     detector: VAD | None,
     tasks: TaskHolder,
     timing: Timing[Any] | None,
-    silence_timeout: float | None,
+    watches_silence: bool,
     went_silent: Callable[[float], None],
 ) -> Endpointing | None:
     """Return what watches one caller's recognisers; ``None`` if nothing does."""
     if detector is None:
         return None
-    silence = None if silence_timeout is None else SilenceWatch(silence_timeout)
+    silence = SilenceWatch() if watches_silence else None
     return Endpointing(detector, tasks, timing, silence, went_silent)
 
 

@@ -92,8 +92,10 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
         self._is_batch = False  # how it was used last
         self._adopt(Chain(self, "stt", members, opts, self._ping))
         self._given_vad = vad
-        watched = any(not member.is_wrapped for member in members)
-        self._silence_timeout: float | None = opts["silence_timeout"] if watched else None
+        self._watches_silence = any(
+            not member.is_wrapped and member.limits.silence_timeout is not None
+            for member in members
+        )
         self._session: AgentSession[Any] | None = None
 
     @property
@@ -124,7 +126,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
             replay_buffer_sec=self._replay_buffer_sec,
             standby=self._standby,
             endpointing=partial(
-                endpointing, self._detector, self._chain.tasks, self._timing, self._silence_timeout
+                endpointing, self._detector, self._chain.tasks, self._timing, self._watches_silence
             ),
         )
 
@@ -138,7 +140,7 @@ class FallbackSTT(ChainedAdapter[STT], STT[Literal["stt_availability_changed"] |
 
     @property
     def _detector(self) -> VAD | None:
-        if self._silence_timeout is None and self._timing is None:
+        if not self._watches_silence and self._timing is None:
             return None
         return self._given_vad or self._bundled
 

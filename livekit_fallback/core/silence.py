@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 # The shortest word. What is shorter is a click or a cough, and recognisers make nothing of it.
@@ -39,13 +40,13 @@ class SilenceWatch:
     their own account, and the next by those that have been seen to do so. Once the caller is
     silent, each owes an end of what it began, and something for speech as long as a word.
 
-    Args:
-        patience: Seconds for which a debt may stand. It doubles, up to a minute, each time that
-            what was taken for speech holds no words, until words come.
+    Patience with all of them doubles, up to a minute, each time that what was taken for speech
+    holds no words, until words come.
     """
 
-    def __init__(self, patience: float) -> None:
-        self._patience = self._patience_for_words = patience
+    def __init__(self) -> None:
+        self._patience_for_words = inf
+        self._stretch = 1
         self._gives_words_meanwhile = False  # by its own account
         self._was_seen_to = False
         self._speaking_since: Moment | None = None
@@ -61,13 +62,17 @@ class SilenceWatch:
         """Whether there is anything to wait for."""
         return self._debt is not None
 
-    def recogniser_changed(self, at: Moment, *, gives_words_meanwhile: bool) -> None:
+    def recogniser_changed(
+        self, at: Moment, *, patience: float | None, gives_words_meanwhile: bool
+    ) -> None:
         """Another recogniser is given what was not settled, and owes it from now on.
 
         Args:
             at: Now.
+            patience: Seconds for which a debt of it may stand; ``None``: for ever.
             gives_words_meanwhile: Whether it gives words while the caller still speaks.
         """
+        self._patience_for_words = inf if patience is None else patience
         self._gives_words_meanwhile = gives_words_meanwhile
         self._was_seen_to = False
         self._is_open = False  # what another one began needs no end where there was no speech
@@ -107,14 +112,14 @@ class SilenceWatch:
     def words_came(self, at: Moment) -> None:
         """The recogniser gave words that it may still change."""
         self._was_seen_to |= self._speaking_since is not None
-        self._patience = self._patience_for_words
+        self._stretch = 1
         self.began(at)
 
     def settled(self, at: Moment, *, has_words: bool = True) -> None:
         """The recogniser gave words for good, or said that speech has ended."""
         self._is_open = False
         if has_words:
-            self._patience = self._patience_for_words
+            self._stretch = 1
         self._lives(at)
         self._unsettled = 0.0
 
@@ -123,13 +128,18 @@ class SilenceWatch:
         self._debt = self._speaking_since = None
         self._unanswered = self._unsettled = 0.0
         self._is_open = False
-        doubled = min(2 * self._patience, _MAX_PATIENCE_SEC)
-        self._patience = max(self._patience, doubled)
+        if self._patience < _MAX_PATIENCE_SEC:
+            self._stretch *= 2
 
     def overdue(self, at: Moment) -> float | None:
         """Return for how long a debt has stood, if that is too long."""
         waited = 0.0 if self._debt is None else at.since(self._debt)
         return waited if waited >= self._patience else None
+
+    @property
+    def _patience(self) -> float:
+        stretched = min(self._patience_for_words * self._stretch, _MAX_PATIENCE_SEC)
+        return max(self._patience_for_words, stretched)
 
     @property
     def _owes_an_end(self) -> bool:

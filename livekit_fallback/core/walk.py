@@ -35,12 +35,14 @@ class Limits:
         max_retry: How often it may be asked again within one pass.
         adaptive_from: Where set, ``attempt_timeout`` is only the longest deadline: it follows
             what the provider usually takes, and is no shorter than this many seconds.
+        silence_timeout: Seconds for which it may give nothing for speech; ``None`` is no limit.
     """
 
     attempt_timeout: float | None
     stall_timeout: float | None
     max_retry: int = 0
     adaptive_from: float | None = None
+    silence_timeout: float | None = None
 
 
 class Try(NamedTuple):

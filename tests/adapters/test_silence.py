@@ -100,16 +100,24 @@ class Call:
         assert marks == ["start_of_speech", "end_of_speech"] * (len(marks) // 2)
 
 
+def _entry(given: Any, name: str) -> Provider[ScriptedSTT]:
+    if isinstance(given, Provider):
+        given.name = given.instance.name = name
+        return given
+    recogniser = given if isinstance(given, ScriptedSTT) else ScriptedSTT(given)
+    recogniser.name = name
+    return Provider(recogniser, name=name)
+
+
 @asynccontextmanager
 async def call(
     census: Census, *given: Any, detector: vad.VAD | None = None, **options: Any
 ) -> AsyncIterator[Call]:
     """A call to recognisers a, b ... with these scripts."""
-    recognisers = [g if isinstance(g, ScriptedSTT) else ScriptedSTT(g) for g in given]
-    for recogniser, name in zip(recognisers, "abc", strict=False):
-        recogniser.name = name
+    entries = [_entry(g, name) for g, name in zip(given, "abc", strict=False)]
+    recognisers = [entry.instance for entry in entries]
     adapter = FallbackSTT(
-        [Provider(r, name=r.name) for r in recognisers],
+        entries,
         vad=detector or ScriptedVAD(min_silence=DETECTED),
         **{"silence_timeout": PATIENCE, "probe": None, "total_timeout": None, **options},
     )
@@ -487,6 +495,28 @@ async def test_the_patience_is_an_option(patience: float, census: Census):
         assert it.streams == "a"
 
         await it.be_silent(0.2)
+        assert it.streams == "ab"
+
+
+@pytest.mark.parametrize("own", [2.5, None])
+async def test_one_recogniser_may_have_a_patience_of_its_own(own: float | None, census: Census):
+    """One that waits for the end of the turn needs more than the others."""
+    async with call(census, Provider(ScriptedSTT(DEAF), silence_timeout=own), DEAF) as it:
+        await it.speak(2.4)
+        assert it.streams == "a"
+        await it.speak(1.0)
+        assert it.streams == ("ab" if own else "a")
+        await it.speak(0.3)
+
+        assert it.streams == ("aba" if own else "a")
+
+
+async def test_one_recogniser_may_be_watched_where_the_others_are_not(census: Census):
+    """The watch runs for that one."""
+    watched = Provider(ScriptedSTT(DEAF), silence_timeout=PATIENCE)
+    async with call(census, watched, DEAF, silence_timeout=None) as it:
+        await it.speak(10.0)
+
         assert it.streams == "ab"
 
 

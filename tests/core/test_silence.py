@@ -15,8 +15,16 @@ class Line:
     """A watched recogniser on one clock: audio comes as time goes on."""
 
     def __init__(self, *, interims: bool = True) -> None:
-        self.watch = SilenceWatch(PATIENCE)
-        self.watch.recogniser_changed(at(0), gives_words_meanwhile=interims)
+        self.watch = SilenceWatch()
+        self.change(0, interims=interims)
+
+    def change(
+        self, seconds: float, *, interims: bool = True, patience: float | None = PATIENCE
+    ) -> None:
+        """Another recogniser is watched from then on."""
+        self.watch.recogniser_changed(
+            at(seconds), patience=patience, gives_words_meanwhile=interims
+        )
 
     def overdue(self, seconds: float) -> float | None:
         """What is owed for too long, as of then."""
@@ -237,7 +245,7 @@ def test_the_next_one_owes_what_was_not_settled():
     line = Line()
     line.watch.speech_began(at(0))
     line.watch.speech_ended(at(1))
-    line.watch.recogniser_changed(at(3), gives_words_meanwhile=True)
+    line.change(3)
 
     assert line.overdue(4.9) is None
     assert line.overdue(5) == 2.0
@@ -247,10 +255,10 @@ def test_the_next_one_owes_words_while_the_caller_speaks():
     """As far as it gives any before the end."""
     line = Line()
     line.watch.speech_began(at(0))
-    line.watch.recogniser_changed(at(2), gives_words_meanwhile=True)
+    line.change(2)
     assert line.overdue(4) == 2.0
 
-    line.watch.recogniser_changed(at(4), gives_words_meanwhile=False)
+    line.change(4, interims=False)
     assert line.overdue(60) is None
 
     line.watch.speech_ended(at(60))
@@ -263,7 +271,7 @@ def test_the_next_one_owes_what_may_still_have_changed():
     line.watch.speech_began(at(0))
     line.watch.words_came(at(0.95))
     line.watch.speech_ended(at(1))
-    line.watch.recogniser_changed(at(3), gives_words_meanwhile=True)
+    line.change(3)
 
     assert line.overdue(5) == 2.0
 
@@ -274,7 +282,7 @@ def test_the_next_one_owes_no_end_of_what_it_did_not_begin():
     line.watch.speech_began(at(0))
     line.watch.began(at(0.05))
     line.watch.speech_ended(at(0.1))
-    line.watch.recogniser_changed(at(1), gives_words_meanwhile=True)
+    line.change(1)
 
     assert not line.watch.is_owed
 
@@ -286,7 +294,7 @@ def test_speech_that_was_settled_is_not_owed_by_the_next_one():
     line.watch.words_came(at(0.5))
     line.watch.settled(at(0.9))
     line.watch.speech_ended(at(1))
-    line.watch.recogniser_changed(at(3), gives_words_meanwhile=True)
+    line.change(3)
 
     assert not line.watch.is_owed
 
@@ -296,7 +304,7 @@ def test_the_next_one_is_not_measured_by_the_one_before():
     line = Line(interims=False)
     line.watch.speech_began(at(0))
     line.watch.words_came(at(1))
-    line.watch.recogniser_changed(at(2), gives_words_meanwhile=False)
+    line.change(2, interims=False)
 
     assert line.overdue(60) is None
 
@@ -307,7 +315,7 @@ def test_after_a_quiet_line_the_next_one_owes_nothing():
     line.watch.speech_began(at(0))
     line.watch.settled(at(1.1))
     line.watch.speech_ended(at(1))
-    line.watch.recogniser_changed(at(3), gives_words_meanwhile=True)
+    line.change(3)
 
     assert not line.watch.is_owed
 
@@ -322,7 +330,7 @@ def test_what_nobody_makes_anything_of_is_forgiven():
     line.watch.forgive()
 
     assert not line.watch.is_owed
-    line.watch.recogniser_changed(at(3), gives_words_meanwhile=True)
+    line.change(3)
     assert not line.watch.is_owed
     line.watch.speech_began(at(10))
     assert line.overdue(14) == 4.0
@@ -356,10 +364,33 @@ def test_noise_is_asked_about_ever_less():
 def test_a_patience_of_more_than_a_minute_stays_as_it_is():
     """Whoever gives so much of it knows why."""
     line = Line()
-    line.watch = SilenceWatch(90.0)
-    line.watch.recogniser_changed(at(0), gives_words_meanwhile=True)
+    line.change(0, patience=90.0)
 
     assert [_noise_until_forgiven(line, 1000 * n) for n in range(2)] == [90, 90]
+
+
+def test_each_recogniser_has_a_patience_of_its_own():
+    """Some wait for the end of the turn, and some are not to be watched."""
+    line = Line()
+    line.change(0, patience=7.0)
+    line.watch.speech_began(at(0))
+    assert line.overdue(6.9) is None
+    assert line.overdue(7) == 7.0
+
+    line.change(7, patience=None)
+    assert line.overdue(1000) is None
+
+    line.change(1000)
+    assert line.overdue(1002) == 2.0
+
+
+def test_noise_stretches_the_patience_with_everybody():
+    """It is no less noise for the next one."""
+    line = Line()
+    assert _noise_until_forgiven(line, 0) == 2
+    line.change(10, patience=7.0)
+
+    assert _noise_until_forgiven(line, 100) == 14
 
 
 # --- two clocks --------------------------------------------------------------------------------
@@ -400,7 +431,9 @@ def _take(watch: SilenceWatch, step: str, now: Moment) -> None:
         "begin": watch.began,
         "words": watch.words_came,
         "settle": watch.settled,
-        "change": lambda at: watch.recogniser_changed(at, gives_words_meanwhile=True),
+        "change": lambda at: watch.recogniser_changed(
+            at, patience=PATIENCE, gives_words_meanwhile=True
+        ),
     }
     watch.forgive() if step == "forgive" else calls[step](now)
 
