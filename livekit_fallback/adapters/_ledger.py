@@ -15,9 +15,12 @@ from ._transcript import ending_with, not_before, shifted, without_beginning
 # recogniser that is still there after this much audio has meant it.
 _CONFIRMED_SEC = 1.0
 
-# Where people speak without a pause, a recogniser that is this late may have meant words before it.
+# While people speak on, a recogniser that is this late may have meant words before a pause in it.
+_LATE_AFTER_PAUSE_SEC = 2.0
+
+# Where they speak without a pause, it is given less.
 _LATE_SEC = 1.0
-_LATE_WORDS = 4
+_WORDS_PER_SEC = 8  # or letters, where those are compared
 
 # Recognisers and detectors of different makers agree no better on where a word ends.
 _SLACK_SEC = 0.25
@@ -119,14 +122,24 @@ class Ledger:
         at, self.unconfirmed_at = self.unconfirmed_at, None
         if at is None or at < self._caught_up_at:
             return  # while it catches up nobody knows which audio its words are from
-        pause = self._kept.pause_before(at)
-        if pause is not None:
-            self._kept.drop_before(pause - PAUSE_SEC / 2)
-            self._said.clear()
+        settled, has_words = self._settled_by(at)
+        self._kept.drop_before(settled)
+        if has_words:
+            self._said.keep_last(round((at - settled) * _WORDS_PER_SEC))
         else:
-            self._kept.drop_before(at - _LATE_SEC)
-            self._said.keep_last(_LATE_WORDS)
+            self._said.clear()
         self._said_from = self._kept.speech_start
+
+    def _settled_by(self, at: float) -> tuple[float, bool]:
+        """Return what a final without times settles, and whether its words may lie after that."""
+        pauses = list(self._kept.pauses_before(at))
+        if not pauses:
+            return at - _LATE_SEC, True
+        if pauses[0] > at - PAUSE_SEC / 2:
+            return pauses[0] - PAUSE_SEC / 2, False  # nobody speaks
+        recent = [pause for pause in pauses if pause > at - _LATE_AFTER_PAUSE_SEC]
+        oldest = recent[-1] if recent else pauses[0]
+        return oldest - PAUSE_SEC / 2, len(recent) != 1
 
     def new_in(self, event: SpeechEvent, *, is_final: bool) -> SpeechEvent | None:
         """Return what is new in a transcript, its times on the timeline; ``None``: nothing."""

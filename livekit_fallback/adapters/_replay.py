@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 from livekit import rtc
@@ -122,6 +123,10 @@ class ReplayBuffer:
         What is quiet is judged by the loudest audio near it, so noise on the line does not
         matter. ``None``: people spoke without a pause, as far as audio is kept.
         """
+        return next(self.pauses_before(position), None)
+
+    def pauses_before(self, position: float) -> Iterator[float]:
+        """Iterate over where the pauses in the last seconds of speech end, the newest first."""
         frames, end = self._until(position)
         peaks = peaks_of(frames, to_end=True)
         quiet = peaks <= max(_LOUD, peaks.max(initial=0) * _QUIET_PART)
@@ -129,8 +134,7 @@ class ReplayBuffer:
         for n, is_quiet in enumerate(quiet[::-1].tolist()):
             length = length + 1 if is_quiet else 0
             if length == _PAUSE_WINDOWS:
-                return end - (n + 1 - length) * WINDOW_SEC
-        return None
+                yield end - (n + 1 - length) * WINDOW_SEC
 
     def _until(self, position: float) -> tuple[list[rtc.AudioFrame], float]:
         # the frames before it that can hold its pause, and where they end

@@ -114,6 +114,54 @@ def test_it_is_meant_if_its_recogniser_lives_on():
     assert line.ledger.unconfirmed_at is None
 
 
+def test_a_late_final_settles_nothing_of_the_next_sentence():
+    """Words that come while the caller goes on speaking may be from before the last pause."""
+    line = Line()
+    line.speak(0.5)
+    line.pause(0.7)
+    line.speak(0.8)
+    line.pause(0.24)
+    line.speak(0.3)
+
+    line.hears("yes")
+    line.ledger.confirm()
+
+    assert line.kept.start == TIMED(1.1, abs=0.021)
+    line.speak(0.3)
+    line.another()
+    assert line.hears("I want to go") == "I want to go"
+
+
+def test_the_words_of_a_final_that_was_not_late_are_known():
+    """Their audio stays, as nobody knows."""
+    line = Line()
+    line.speak(0.5)
+    line.pause(1.0)
+    line.speak(0.4)
+    line.pause(0.24)
+    line.speak(0.3)
+    line.hears("one two")
+    line.ledger.confirm()
+    line.speak(0.3)
+    line.another()
+
+    assert line.hears("one two three") == "three"
+
+
+def test_words_in_long_speech_after_a_pause_are_known():
+    """They are not so late that they could be from before it; all of its audio stays."""
+    line = Line()
+    line.pause(1.0)
+    line.speak(3.0)
+    line.hears("one two three four five six")
+    line.ledger.confirm()
+    line.speak(0.5)
+    line.another()
+
+    assert line.kept.start < 1.0
+    assert line.hears("one two three four five six seven") == "seven"
+
+
 def test_speech_without_a_pause_keeps_what_a_late_recogniser_may_have_missed():
     """A second of it."""
     line = Line()

@@ -236,6 +236,13 @@ def test_the_newest_pause_counts():
     assert buffer.pause_before(1.2) == pytest.approx(0.8)
 
 
+def test_each_pause_is_found_once():
+    """However long it is."""
+    buffer = _mixed((SPEECH, 0.5), (0, 0.3), (SPEECH, 0.5), (0, 1.0), (SPEECH, 0.5), (0, 0.3))
+
+    assert list(buffer.pauses_before(buffer.end)) == pytest.approx([3.1, 2.3, 0.8])
+
+
 def test_speech_long_past_does_not_make_speech_quiet():
     """A shout of ten seconds ago says nothing about how loud people speak now."""
     buffer = _mixed((30_000, 1.0), (SPEECH, 1.0), (0, 0.3), (1500, 8.0))
