@@ -48,6 +48,7 @@ class Ledger:
         self._said = Said()  # words whose audio is kept although they are settled
         self._said_from = 0.0  # where that audio begins
         self._settled_until = 0.0
+        self._settled_to = 0.0  # likewise, as a position, and by finals without times, too
         self._certain_in = _CONFIRMED_SEC  # seconds from then
         self.unconfirmed_at: float | None = None  # where the last final came, until it is certain
         self._expected = Said()  # what the recogniser at work will hear again
@@ -158,18 +159,27 @@ class Ledger:
             return None
         return replace(event, alternatives=[fresh, *event.alternatives[1:]])
 
-    def settle(self, event: SpeechEvent | None, *, is_meant: bool = False) -> None:
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing was said after what is settled, as far as is known."""
+        return self._kept.is_silent_since(self._settled_to)
+
+    def settle(
+        self, event: SpeechEvent | None, *, is_meant: bool = False, is_last: bool = False
+    ) -> None:
         """Take the new words of a final transcript for settled.
 
         Args:
             event: What is new in it; ``None`` for nothing.
             is_meant: No plugin can have made it of a partial one.
+            is_last: No more audio comes, so a final without times stands for all of it.
         """
         data = None if event is None else event.alternatives[0]
         end = self._end_of(data)
         if end is not None:
             self._settled_until = max(self._settled_until, end)
-            self._kept.drop_before(end - self._begun_at + self._began_with)
+            self._settled_to = end - self._begun_at + self._began_with
+            self._kept.drop_before(self._settled_to)
             self._said.clear()
             self.unconfirmed_at = None
             return
@@ -178,6 +188,8 @@ class Ledger:
                 self._said_from = self._kept.speech_start
             self._said.add(data.text)
         self.unconfirmed_at = self._kept.end
+        if self._kept.end >= self._caught_up_at:
+            self._settled_to = self._kept.end if is_last else self._settled_by(self._kept.end)[0]
         self._certain_in = 0.0 if is_meant else _CONFIRMED_SEC
 
     def is_timed(self, event: SpeechEvent) -> bool:

@@ -93,7 +93,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
     @property
     def is_silent(self) -> bool:
         """Whether nothing was said since the last words that were settled."""
-        return not self._utterance.is_open and self._kept.is_silent
+        return not self._utterance.is_open and self._ledger.is_silent
 
     def push_frame(self, frame: rtc.AudioFrame) -> None:
         """Hand over the next frame; see :meth:`livekit.agents.stt.RecognizeStream.push_frame`."""
@@ -321,7 +321,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             tail = self._kept.tail(min(length, _PROBE_SEC))
             sample = partial(probe_with, tail, self._language)
         self._settled_at = self._kept.end
-        self._ledger.settle(new, is_meant=is_meant)
+        self._ledger.settle(new, is_meant=is_meant, is_last=self.input_ended)
         if self._standbys is not None and new is not None:
             self._standbys.settled(new.alternatives[0].text)
         self._chain.remember(sample)

@@ -235,6 +235,53 @@ def test_a_final_without_new_words_settles_like_any_other():
     assert line.ledger.unconfirmed_at == TIMED(1.0)
 
 
+def test_silence_after_what_is_settled():
+    """Whether its audio was dropped or not."""
+    line = Line()
+    line.speak(1.0)
+    assert not line.ledger.is_silent
+    line.pause(0.5)
+    line.hears("one")
+    assert line.ledger.is_silent
+
+    line.speak(0.1)
+    assert not line.ledger.is_silent
+
+
+def test_speech_that_goes_on_over_a_final_is_not_settled():
+    """It may be of the words before the pause."""
+    line = Line()
+    line.speak(1.0)
+    line.pause(0.5)
+    line.speak(0.1)
+
+    line.hears("one")
+
+    assert not line.ledger.is_silent
+
+
+def test_a_final_while_a_recogniser_catches_up_settles_no_speech():
+    """Nobody knows which."""
+    line = Line()
+    line.speak(2.0)
+    line.pause(0.5)
+    line.another()
+
+    line.hears("one")
+
+    assert not line.ledger.is_silent
+
+
+def test_the_last_final_settles_everything():
+    """No more audio comes that it could not have heard."""
+    line = Line()
+    line.speak(1.0)
+
+    line.ledger.settle(final("one"), is_last=True)
+
+    assert line.ledger.is_silent
+
+
 # --- words -------------------------------------------------------------------------------------
 
 

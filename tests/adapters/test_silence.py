@@ -632,9 +632,19 @@ async def test_a_call_that_ends_with_a_final_held_back(census: Census):
 # --- the end of the input ----------------------------------------------------------------------
 
 
-async def test_a_recogniser_that_never_ends(census: Census):
+@pytest.mark.parametrize(
+    "settles",
+    [
+        [AfterAudio(0.62), Final("hello")],
+        [AfterAudio(0.82), UntimedFinal("hello")],
+        [AfterAudio(0.62), Interim("hello"), AfterAudio(0.9), UntimedFinal("hello")],
+        [AfterAudio(100), UntimedFinal("hello")],
+    ],
+    ids=["timed", "untimed", "held-back", "late"],
+)
+async def test_a_recogniser_that_never_ends(settles: list[Step], census: Census):
     """OpenAI's realtime streams wait for ever: with everything settled, that is an end."""
-    hears = [AfterAudio(0.62), Final("hello"), Hang()]
+    hears = [*settles, Hang()]
     async with call(census, hears, HEARS, attempt_timeout=1.0) as it:
         await it.speak(0.6)
         await it.be_silent(0.5)
