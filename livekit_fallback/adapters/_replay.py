@@ -101,7 +101,8 @@ class ReplayBuffer:
 
     def mark_flush(self) -> None:
         """Keep note that the session flushed here."""
-        self._kept.append(None)
+        if not self._kept or self._kept[-1] is not None:
+            self._kept.append(None)
 
     def trim(self) -> None:
         """Drop what exceeds the capacity, oldest first."""

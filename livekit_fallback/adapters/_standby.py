@@ -61,7 +61,7 @@ class Standby:
         self._start: SpeechEvent | None = None  # of the speech that goes on
         self._end: SpeechEvent | None = None
         self._out: deque[SpeechEvent] = deque()
-        self._is_adopted = False
+        self.is_adopted = False  # it is at work
         self._is_over = False
         self._error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -92,7 +92,7 @@ class Standby:
         finally:
             self._is_over = True
             self._wake()
-            if not self._is_adopted:
+            if not self.is_adopted:
                 self._lost()
 
     def feed(self, frame: rtc.AudioFrame | None) -> None:
@@ -137,7 +137,7 @@ class Standby:
         self._finals = kept[::-1]
 
     def _take(self, event: SpeechEvent) -> None:
-        if self._is_adopted:
+        if self.is_adopted:
             self._out.append(event)
             self._wake()
         elif event.type is SpeechEventType.START_OF_SPEECH:
@@ -165,7 +165,7 @@ class Standby:
         return cast("RecognizeStream", self)
 
     async def __aenter__(self) -> Standby:
-        self._is_adopted = True
+        self.is_adopted = True
         told = [*self._finals, self._latest]
         if self._start is not None:
             told.insert(0, self._start)
@@ -229,7 +229,10 @@ class Standbys:
             working: Who is at work.
             elapsed: Seconds since the timeline's zero.
         """
-        if self._standby is not None:
+        taken = self._taken
+        if taken is not None and not taken.is_adopted:
+            taken.feed(frame)  # the session's stream is about to do so
+        elif self._standby is not None:
             self._standby.feed(frame)
         elif working is not None and not self._is_closed and _clock.now() >= self._not_before:
             self._open(working, elapsed)
@@ -242,6 +245,8 @@ class Standbys:
     def take(self, provider: int) -> Standby | None:
         """Return the stream that listens along if it is this provider's; else it is closed."""
         standby, self._standby = self._standby, None
+        if self._taken is not None and not self._taken.is_adopted:
+            self._taken.close()
         if standby is None:
             return None
         if standby.member.index == provider and standby.can_take_over:

@@ -122,6 +122,15 @@ def test_taken_frames_are_not_changed_by_what_follows():
     assert _numbers(tail) == [8, 9]
 
 
+def test_a_flush_of_nothing_new_is_no_flush():
+    """A session may flush a muted caller again and again."""
+    buffer = _filled(0.2, 1)
+    for _ in range(1000):
+        buffer.mark_flush()
+
+    assert buffer.content[1:] == (None,)
+
+
 # --- positions ---------------------------------------------------------------------------------
 
 

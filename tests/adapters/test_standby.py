@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from livekit_fallback import FallbackSTT, Provider
-from tests.support.audio import frames, number_of
+from tests.support.audio import frames, number_of, numbered
 from tests.support.caller import FRAME, Caller, calling
 from tests.support.errors import gone
 from tests.support.fakes import (
@@ -306,6 +306,17 @@ async def test_a_call_that_ends_in_the_takeover(turns_after: int, census: Census
         await it.caller.stream.aclose()
         await turns(20)
         assert it.open_streams == []
+
+
+async def test_a_burst_of_frames_in_the_takeover(census: Census):
+    """Each is heard, also those that come between the choice and the change."""
+    async with call(census, [AfterAudio(0.5), Fail(gone)], QUIET) as it:
+        await it.speak(0.48)
+        for number in range(24, 36):
+            it.caller.stream.push_frame(numbered(number))
+            await turns(1)
+
+        assert [number_of(f) for f in it.b.calls[0].frames] == list(range(36))
 
 
 async def test_off_by_default(census: Census):
