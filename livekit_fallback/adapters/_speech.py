@@ -108,6 +108,9 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._confirm()
         if self._endpointing is not None:
             self._endpointing.push_frame(frame)
+        if self._utterance.is_abandoned(self._kept.end):
+            self._close_utterance()
+            self._leave_if_at_rest()
         attempt = self._attempt
         if self._standbys is not None:
             self._stand_by(frame)
@@ -175,7 +178,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._attempt = None
         self._held.release()
         self._partial = ""
-        if self._utterance.provider_changed():
+        if self._utterance.provider_changed(self._kept.end):
             self._outbox.put(SpeechEvent(SpeechEventType.END_OF_SPEECH))
         standby = None if self._standbys is None else self._standbys.take(given.member.index)
         if standby is None:
@@ -257,7 +260,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             if mark is Mark.FINAL:
                 self._settle_words(attempt, new, is_meant=text != shown)
         if new is not None or mark is Mark.FINAL:
-            forward, close = self._utterance.accept(mark)
+            forward, close = self._utterance.accept(mark, self._kept.end, has_words=has_text)
             if forward and new is not None:
                 self._outbox.put(new)
             if close:

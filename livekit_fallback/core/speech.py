@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from enum import Enum
 
+# Whoever hears the rest of an utterance says something about it sooner.
+_ABANDONED_SEC = 10.0
+
 
 class Mark(Enum):
     """What a recogniser's event means for the utterance."""
@@ -27,6 +30,7 @@ class Utterance:
         self._open = False
         self._inherited = False  # the open START came from a provider that has since failed
         self._unheard = False  # something was begun that no final has settled yet
+        self._known_at = 0.0  # when anything was last heard of it, or another provider came
 
     @property
     def is_open(self) -> bool:
@@ -38,8 +42,11 @@ class Utterance:
         """Whether no word is under way: the only moment to move to another provider unforced."""
         return not self._open and not self._unheard
 
-    def provider_changed(self) -> bool:
+    def provider_changed(self, at: float = 0.0) -> bool:
         """Say that the following events come from another provider.
+
+        Args:
+            at: Seconds of audio so far.
 
         Returns:
             Whether an END has to be sent: all words of the utterance are settled, so the next
@@ -47,20 +54,33 @@ class Utterance:
         """
         if self._open and not self._unheard:
             return self.close()
-        self._inherited = self._open
+        self._inherited, self._known_at = self._open, at
         return False
 
-    def accept(self, mark: Mark) -> tuple[bool, bool]:
+    def is_abandoned(self, at: float) -> bool:
+        """Whether nobody has made anything of an utterance that was begun by another provider."""
+        return self._inherited and at - self._known_at > _ABANDONED_SEC
+
+    def accept(self, mark: Mark, at: float = 0.0, *, has_words: bool = True) -> tuple[bool, bool]:
         """Take one event into account.
+
+        Args:
+            mark: What it means.
+            at: Seconds of audio so far.
+            has_words: Whether there is any text in it.
 
         Returns:
             ``(forward, close)``: whether to pass the event on, and whether an END must be
             added after it because nobody else will send it.
         """
+        if has_words:
+            self._known_at = at
         if mark is Mark.START:
             return self._start(), False
         if mark is Mark.END:
             return self._end(), False
+        if self._inherited and not has_words:
+            return True, False  # what was begun is still to be heard
         self._unheard = mark is Mark.INTERIM
         if mark is Mark.FINAL and self._inherited:
             self._open = self._inherited = False

@@ -485,6 +485,16 @@ async def test_switched_off(census: Census):
         assert detector.streams == []
 
 
+async def test_switched_off_an_utterance_that_nobody_hears_is_closed_all_the_same(census: Census):
+    """One took a cough for the beginning of speech, and was lost; the next one rightly did not."""
+    begins = [AfterAudio(0.3), SpeechStart(), AfterAudio(0.8), Fail(gone)]
+    async with call(census, begins, DEAF, silence_timeout=None) as it:
+        await it.speak(0.3)
+        await it.be_silent(12.0)
+
+        assert it.caller.types == ["start_of_speech", "end_of_speech"]
+
+
 @pytest.mark.parametrize("patience", [0.5, 3.0])
 async def test_the_patience_is_an_option(patience: float, census: Census):
     """It is counted from the end of speech for who waits for that."""

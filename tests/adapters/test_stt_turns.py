@@ -99,6 +99,20 @@ async def test_an_utterance_goes_on_with_the_next_listener(census: Census):
         assert caller.types[2:] == ["interim_transcript", "final_transcript", END]
 
 
+async def test_an_empty_final_does_not_end_what_was_begun(census: Census):
+    """Some listeners finalise silence, too; the words are still to come."""
+    second = [AfterFrames(6), Final(""), AfterFrames(15), Final("one two"), Hang()]
+    chain = listeners(census, [*MARKED[:3], Fail(gone())], second)
+
+    async with calling(chain.adapter) as caller:
+        await caller.speak(20)
+
+        texts = [e.alternatives[0].text for e in caller.events if e.alternatives]
+        assert caller.types[-1] == END
+        assert caller.types.count(END) == 1
+        assert texts[-1] == "one two"
+
+
 UTTERANCES = [
     [*MARKED, AfterFrames(50), *MARKED[1:]],
     [*END_FIRST, AfterFrames(50), *END_FIRST[1:]],

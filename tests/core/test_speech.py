@@ -73,6 +73,33 @@ def test_change_of_provider_keeps_start_and_end_balanced(events, received):
     assert passed_on(Utterance(), *events) == received
 
 
+def test_a_final_without_words_does_not_end_what_another_provider_began():
+    """The words that were begun are still to come."""
+    utterance = Utterance()
+    passed_on(utterance, START, INTERIM, CHANGE)
+
+    assert utterance.accept(FINAL, has_words=False) == (True, False)
+    assert not utterance.at_rest
+    assert passed_on(utterance, FINAL) == [FINAL, END]
+
+
+def test_an_utterance_that_the_next_provider_does_not_hear_is_abandoned():
+    """Ten seconds of audio after the last sign of it, but not the provider's own."""
+    utterance = Utterance()
+    utterance.accept(START, 1.0)
+    assert not utterance.is_abandoned(100.0)
+    utterance.provider_changed(100.0)
+    assert not utterance.is_abandoned(109.0)
+
+    utterance.accept(INTERIM, 109.0)
+    utterance.accept(FINAL, 115.0, has_words=False)
+    assert not utterance.is_abandoned(119.0)
+    assert utterance.is_abandoned(119.1)
+
+    assert utterance.close()
+    assert not utterance.is_abandoned(200.0)
+
+
 @given(st.lists(st.sampled_from([START, INTERIM, FINAL, END, CHANGE]), max_size=30))
 def test_no_sequence_of_events_breaks_the_balance(events):
     """The session never sees two STARTs in a row, nor an END without START, and loses no text."""
