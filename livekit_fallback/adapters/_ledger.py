@@ -22,6 +22,9 @@ _LATE_AFTER_PAUSE_SEC = 2.0
 _LATE_SEC = 1.0
 _WORDS_PER_SEC = 8  # or letters, where those are compared
 
+# Who has caught up gives no words that are so old; its times count from somewhere else.
+_TOO_OLD_SEC = 8.0
+
 # Recognisers and detectors of different makers agree no better on where a word ends.
 _SLACK_SEC = 0.25
 
@@ -199,18 +202,27 @@ class Ledger:
     def _end_of(self, data: SpeechData | None) -> float | None:
         if data is None or data.end_time <= 0.0:
             return None
-        latest = self._begun_at + self._kept.end - self._began_with + _SLACK_SEC
-        return data.end_time if self._begun_at < data.end_time <= latest else None
+        return data.end_time if self._begun_at < data.end_time <= self._latest else None
+
+    @property
+    def _latest(self) -> float:
+        return self._begun_at + self._kept.end - self._began_with + _SLACK_SEC
 
     def _on_timeline(self, data: SpeechData) -> SpeechData:
         if self._new_from is None or data.end_time <= 0.0:
             return data
         if self._shift is None:
-            # plugins that leave their offset aside count from their own first sample
-            ignores_offset = data.start_time < self._begun_at - _SLACK_SEC
-            self._shift = self._begun_at if ignores_offset else 0.0
+            self._shift = self._begun_at if self._ignores_offset(data) else 0.0
         if self._shift:
             data = shifted(data, self._shift)
         if data.start_time >= self._new_from:
             return data
         return without_beginning(data, self._new_from)
+
+    def _ignores_offset(self, data: SpeechData) -> bool:
+        # plugins that leave their offset aside count from their own first sample
+        if data.start_time < self._begun_at - _SLACK_SEC:
+            return True
+        is_old = data.end_time < self._latest - _TOO_OLD_SEC
+        has_caught_up = self._kept.end > self._caught_up_at
+        return is_old and has_caught_up and data.end_time + self._begun_at <= self._latest

@@ -435,6 +435,35 @@ def test_times_of_who_counts_from_its_own_start_are_moved():
     assert [w.start_time for w in new.words] == [TIMED(2.2), TIMED(2.5)]
 
 
+def test_times_that_would_be_of_long_ago_count_from_its_own_start():
+    """Its first words came so late that its clock shows more than the offset."""
+    line = Line()
+    line.speak(12.0)
+    line.hears("one", 0.5, 11.0)
+    line.another()
+    line.pause(20.0)
+
+    new = line.final(final("two three", 19.0, 20.0))
+
+    assert new is not None
+    assert new.start_time == TIMED(30.0)
+    assert new.end_time == TIMED(31.0)
+
+
+def test_times_of_who_still_catches_up_may_be_of_long_ago():
+    """It is given the replay at once."""
+    line = Line()
+    line.speak(1.0)
+    line.hears("one", 0.1, 0.5)
+    line.speak(20.0)
+    line.another()
+
+    new = line.final(final("two three", 1.0, 2.0))
+
+    assert new is not None
+    assert (new.start_time, new.end_time) == (1.0, 2.0)
+
+
 def test_once_known_the_offset_stays():
     """A later transcript of the same stream would look as if it had it."""
     line = Line()
