@@ -215,6 +215,17 @@ def test_nobody_keeps_a_conversation_unless_it_is_said():
     assert not member_of(0, "a", Provider(ScriptedLLM()), LLM_DEFAULTS, "llm").is_stateful
 
 
+@pytest.mark.parametrize(
+    ("adapter", "fake", "component"),
+    [(FallbackLLM, ScriptedLLM, "llm"), (FallbackTTS, ScriptedTTS, "tts")],
+)
+def test_what_would_do_nothing_for_a_provider_is_refused(adapter, fake, component):
+    """Only recognisers are watched for silence."""
+    message = f"silence_timeout=7.0: must not be given for a provider of {component}"
+    with pytest.raises(ValueError, match=message):
+        adapter([Provider(fake(), silence_timeout=7.0)])
+
+
 def test_deadline_and_latency_of_one_provider():
     """Everything that vendors differ in can be said for one of them."""
     entry = Provider(

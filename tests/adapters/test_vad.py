@@ -554,7 +554,12 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("hedge_after_ms", 100.0), ("latency_threshold_ms", 100.0), ("stateful", True)],
+    [
+        ("hedge_after_ms", 100.0),
+        ("latency_threshold_ms", 100.0),
+        ("stateful", True),
+        ("silence_timeout", 7.0),
+    ],
 )
 def test_so_are_those_of_one_detector(option: str, value: Any):
     """A provider's own options are as meaningless."""
