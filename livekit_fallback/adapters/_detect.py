@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Protocol
 
 from livekit import rtc
 from livekit.agents.vad import VAD, VADEvent, VADEventType, VADStream
@@ -14,7 +14,7 @@ from livekit.agents.vad import VAD, VADEvent, VADEventType, VADStream
 from ..core.backlog import Backlog
 from ..errors import EndedEarlyError, StallError
 from ._assignment import Assignment
-from ._lasting import LastingAttempt
+from ._lasting import LastingAttempt, end_input, flush
 
 _PING_RATE = 16_000
 _PING_SEC = 0.5
@@ -94,7 +94,7 @@ class DetectAttempt(LastingAttempt[VADEvent]):
     def flush(self, position: float) -> None:
         """Tell the detector that a segment ends here."""
         if self.stream is not None:
-            self.feed(_flush, self.stream)
+            self.feed(flush, self.stream)
             self.was_flushed(position)
 
     def was_flushed(self, position: float) -> None:
@@ -105,7 +105,7 @@ class DetectAttempt(LastingAttempt[VADEvent]):
     def end_input(self) -> None:
         """Tell the detector that no more audio comes."""
         if self.stream is not None:
-            self.feed(_end_input, self.stream)
+            self.feed(end_input, self.stream)
 
     def _open(self) -> aclosing[VADStream]:
         detector: VAD = self.member.instance
@@ -193,11 +193,3 @@ def ping_with(given: Assignment) -> SampleAttempt:
     """Return a probe that hears half a second of silence."""
     count = round(_PING_SEC * _PING_RATE)
     return SampleAttempt(given, [rtc.AudioFrame(bytes(2 * count), _PING_RATE, 1, count)])
-
-
-def _flush(stream: Any) -> None:
-    stream.flush()
-
-
-def _end_input(stream: Any) -> None:
-    stream.end_input()

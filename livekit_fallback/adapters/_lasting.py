@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ._attempt import Attempt
 
@@ -32,3 +32,13 @@ class LastingAttempt(Attempt[Item]):
         """End here: another provider is better by now, and nothing is under way."""
         self.unfinished = True
         self._succeed()
+
+
+def flush(stream: Any) -> None:
+    """Tell a stream that a segment ends; for ``feed``, which takes a function and its argument."""
+    stream.flush()
+
+
+def end_input(stream: Any) -> None:
+    """Tell a stream that no more audio comes; likewise."""
+    stream.end_input()

@@ -60,6 +60,7 @@ class Ledger:
         self._caught_up_at = 0.0  # from here on it hears what is said, if it hears no slower
         self._new_from: float | None = None  # before this nothing is new to it; None: all is
         self._shift: float | None = None  # of its times; None: not known yet
+        self._lost_until = 0.0  # position up to which it was said that audio is lost
 
     def begin(self, elapsed: float) -> float:
         """Another recogniser is about to be given what is kept.
@@ -82,6 +83,14 @@ class Ledger:
         self._begun_at = self.time_of_kept(elapsed)
         self._shift = None
         return self._begun_at
+
+    def lost_since(self, position: float | None) -> float:
+        """Return how much audio since a position is too old to be kept; each second once."""
+        if position is None or self._kept.start <= max(position, self._lost_until):
+            return 0.0
+        lost = self._kept.start - max(position, self._lost_until)
+        self._lost_until = self._kept.start
+        return lost
 
     def time_of_kept(self, elapsed: float) -> float:
         """Return the time of the oldest sample that is kept; see :meth:`begin`."""

@@ -17,6 +17,7 @@ from ._assignment import Assignment
 from ._chain import Chain
 from ._endpoint import Endpointing
 from ._held import HeldBack
+from ._lasting import flush
 from ._ledger import Ledger
 from ._listen import MARKS, ListenAttempt, open_ears, probe_with, replay, text_of
 from ._outbox import OutboxStream
@@ -142,7 +143,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         if self._standbys is not None:
             self._stand_by(None)
         if self._attempt is not None and self._attempt.ears is not None:
-            self._attempt.feed(_flush, self._attempt.ears)
+            self._attempt.feed(flush, self._attempt.ears)
 
     def end_input(self) -> None:
         """Say that no more audio comes."""
@@ -153,16 +154,14 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._attempt.end_input(self._attempt.ears)
 
     async def _main_task(self) -> None:
-        self._request = request = Request(self._chain, self._make_attempt, may_hedge=False)
+        self._request = Request(self._chain, self._make_attempt, may_hedge=False)
         self._chain.when_reordered.add(self._leave_if_at_rest)
         try:
-            attempt = await request.run()
+            attempt = await self._request.run()
             assert isinstance(attempt, ListenAttempt)
             self._take_held(attempt)
         except Exception:
-            report, lost = request.last_report, self._kept.seconds
-            if report is not None and lost:
-                self._chain.events.output_lost(request.id, report, delivered=0.0, lost=lost)
+            self._lose(self._kept.seconds)
             raise
         finally:
             self._chain.when_reordered.discard(self._leave_if_at_rest)
@@ -194,19 +193,27 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
 
     def _begin(self, ears: RecognizeStream) -> None:
         """Give a recogniser the audio that no final transcript has settled."""
+        self._lose(self._ledger.lost_since(self._utterance.unheard_since))
         self._ledger.zero = self.start_time_offset
         ears.start_time_offset = self._ledger.begin(self._elapsed)
         replay(self._kept, ears)
+        self._go_on(ears)
+
+    def _go_on(self, ears: RecognizeStream) -> None:
         if self.input_ended and self._attempt is not None:
             self._attempt.end_input_soon(ears)
         self._kept.trim()
 
+    def _lose(self, seconds: float) -> None:
+        """Tell that nobody will hear so much of the caller's audio."""
+        request = self._request
+        if seconds and request is not None and (report := request.last_report) is not None:
+            self._chain.events.output_lost(request.id, report, delivered=0.0, lost=seconds)
+
     def _take_over(self, standby: Standby, ears: RecognizeStream) -> None:
         """Go on with a recogniser that has heard everything already."""
         self._ledger.take_over(standby.begun_at, standby.began_with, standby.expected.said)
-        if self.input_ended and self._attempt is not None:
-            self._attempt.end_input_soon(ears)
-        self._kept.trim()
+        self._go_on(ears)
 
     def hear(self, attempt: ListenAttempt, event: SpeechEvent) -> None:
         """Take an event of the recogniser at work, and hand it to the session."""
@@ -341,7 +348,3 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._input_ch.close()
         if self._endpointing is not None:
             self._endpointing.close()
-
-
-def _flush(ears: RecognizeStream) -> None:
-    ears.flush()

@@ -29,7 +29,8 @@ class Utterance:
     def __init__(self) -> None:
         self._open = False
         self._inherited = False  # the open START came from a provider that has since failed
-        self._unheard = False  # something was begun that no final has settled yet
+        self._unheard_since: float | None = None  # something was begun that no final has settled
+        self._shown = False  # and there are words in it
         self._known_at = 0.0  # when anything was last heard of it, or another provider came
 
     @property
@@ -40,7 +41,12 @@ class Utterance:
     @property
     def at_rest(self) -> bool:
         """Whether no word is under way: the only moment to move to another provider unforced."""
-        return not self._open and not self._unheard
+        return not self._open and self._unheard_since is None
+
+    @property
+    def unheard_since(self) -> float | None:
+        """Where what no final has settled was begun; ``None``: no words are known to be open."""
+        return self._unheard_since if self._open or self._shown else None
 
     def provider_changed(self, at: float = 0.0) -> bool:
         """Say that the following events come from another provider.
@@ -52,7 +58,7 @@ class Utterance:
             Whether an END has to be sent: all words of the utterance are settled, so the next
             provider will hear only silence and has nothing to end.
         """
-        if self._open and not self._unheard:
+        if self._open and self._unheard_since is None:
             return self.close()
         self._inherited, self._known_at = self._open, at
         return False
@@ -76,12 +82,16 @@ class Utterance:
         if has_words:
             self._known_at = at
         if mark is Mark.START:
-            return self._start(), False
+            return self._start(at), False
         if mark is Mark.END:
             return self._end(), False
         if self._inherited and not has_words:
             return True, False  # what was begun is still to be heard
-        self._unheard = mark is Mark.INTERIM
+        if mark is Mark.INTERIM:
+            self._begin(at)
+            self._shown = True
+        else:
+            self._settle()
         if mark is Mark.FINAL and self._inherited:
             self._open = self._inherited = False
             return True, True
@@ -90,13 +100,21 @@ class Utterance:
     def close(self) -> bool:
         """End the utterance from outside; return whether an END has to be sent for it."""
         was_open = self._open
-        self._open = self._inherited = self._unheard = False
+        self._open = self._inherited = False
+        self._settle()
         return was_open
 
-    def _start(self) -> bool:
+    def _settle(self) -> None:
+        self._unheard_since, self._shown = None, False
+
+    def _begin(self, at: float) -> None:
+        if self._unheard_since is None:
+            self._unheard_since = at
+
+    def _start(self, at: float) -> bool:
         opened_twice, self._open = self._open, True
         self._inherited = False  # this provider sends marks of its own, so it will send END too
-        self._unheard = True
+        self._begin(at)
         return not opened_twice
 
     def _end(self) -> bool:

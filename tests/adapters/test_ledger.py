@@ -285,6 +285,21 @@ def test_the_last_final_settles_everything():
 # --- words -------------------------------------------------------------------------------------
 
 
+def test_audio_that_is_too_old_is_lost_once():
+    """Whoever hears the rest, and however often that changes."""
+    line = Line(capacity=2.0)
+    line.speak(5.0)
+    line.kept.trim()
+    assert line.ledger.lost_since(None) == 0.0
+    assert line.ledger.lost_since(4.0) == 0.0
+
+    assert line.ledger.lost_since(1.0) == pytest.approx(2.0)
+    assert line.ledger.lost_since(1.0) == 0.0
+    line.speak(1.0)
+    line.kept.trim()
+    assert line.ledger.lost_since(1.0) == pytest.approx(1.0)
+
+
 def test_the_next_one_is_told_what_was_said_already():
     """Its first words are those that were settled, spelt as it likes."""
     line = Line()

@@ -164,6 +164,23 @@ async def test_exhaustion_raises_tells_the_loss_and_closes_the_utterance(census:
     assert loss.lost == pytest.approx(2.0, abs=FRAME)
 
 
+@pytest.mark.parametrize(("kept", "lost"), [(30.0, []), (2.0, [pytest.approx(4.0, abs=0.1)])])
+async def test_what_is_too_old_to_be_heard_again_is_told(
+    kept: float, lost: list[Any], census: Census
+):
+    """A monologue that nothing was settled of: the next one hears its end, and the rest is gone."""
+    first = [AfterFrames(50), Interim("we"), AfterFrames(350), Fail(gone())]
+    unwell = [Fail(gone())]
+    chain = listeners(census, first, unwell, [Final("the end")], replay_buffer_sec=kept)
+
+    async with calling(chain.adapter) as caller:
+        await caller.speak(400)
+
+    assert finals_of(caller.events) == ["the end"]
+    assert [loss.lost for loss in chain.events.of("output_lost")] == lost
+    assert [loss.provider for loss in chain.events.of("output_lost")] == ["a"] * len(lost)
+
+
 async def test_listeners_that_will_not_come_back_are_not_waited_for(census: Census):
     """Rejected keys everywhere end the stream at once."""
     chain = listeners(census, [Fail(status(401))], [Fail(status(403))])

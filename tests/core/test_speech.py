@@ -160,3 +160,26 @@ def test_place_to_change_back_is_between_utterances(events, at_rest):
     passed_on(utterance, *events)
 
     assert utterance.at_rest is at_rest
+
+
+@pytest.mark.parametrize(
+    ("events", "since"),
+    [
+        ([START, INTERIM, CHANGE, START], 1.0),
+        ([START, INTERIM, FINAL], None),
+        ([START, FINAL, INTERIM, INTERIM, END], 3.0),
+        ([START, CHANGE], 1.0),
+        # a cough
+        ([START, END], None),
+    ],
+)
+def test_where_words_that_are_not_settled_were_begun_is_known(events, since):
+    """From the first sign of them, by whichever recogniser."""
+    utterance = Utterance()
+    for at, event in enumerate(events, start=1):
+        if isinstance(event, Mark):
+            utterance.accept(event, float(at))
+        else:
+            utterance.provider_changed(float(at))
+
+    assert utterance.unheard_since == since
