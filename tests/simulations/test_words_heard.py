@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from livekit.agents.stt import SpeechEventType
+from livekit.agents.stt import RecognizeStream, SpeechEventType
 
 from livekit_fallback import FallbackSTT, Provider
 from tests.support.fakes import ScriptedVAD
@@ -17,8 +18,6 @@ from tests.support.virtual_time import turns
 from tests.support.word_ears import FRAME_SEC, SILENCE, Kill, Make, Way, WordSTT, speech
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from livekit import rtc
     from livekit.agents.stt import SpeechEvent
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 SEEDS = range(1000)
 PER_TEST = 50
 STANDBY_SEEDS = 400
+LONG_SEEDS = 100
 
 PATIENCE = 1.0
 _LOUD_WAYS: tuple[Way, ...] = ("error", "error", "end")
@@ -54,7 +54,35 @@ def _recognisers(fate: random.Random, frames: int) -> list[Provider[WordSTT]]:
     return [Provider(e, name=e.name) for e in ears]
 
 
-async def _call(adapter: FallbackSTT, audio: list[rtc.AudioFrame]) -> list[SpeechEvent]:
+Meddle = Callable[[FallbackSTT, RecognizeStream], Awaitable[None]]
+
+
+def _operator(fate: random.Random) -> Meddle:
+    """Somebody who takes recognisers out and back in, and a session that mutes and flushes."""
+
+    async def meddle(adapter: FallbackSTT, stream: RecognizeStream) -> None:
+        if fate.random() > 0.004:  # five times a minute
+            return
+        match fate.choice(("turn", "enable", "prefer", "mute", "flush")):
+            case "turn":
+                out, back = fate.sample(adapter.services, 2)
+                adapter.enable(back)
+                adapter.disable(out)
+            case "enable":
+                adapter.enable(fate.choice(adapter.services))
+            case "prefer":
+                adapter.prefer(fate.choice(adapter.services))
+            case "mute":
+                await asyncio.sleep(fate.choice((0.5, 5.0, 60.0)))
+            case "flush":
+                stream.flush()
+
+    return meddle
+
+
+async def _call(
+    adapter: FallbackSTT, audio: list[rtc.AudioFrame], meddle: Meddle | None = None
+) -> list[SpeechEvent]:
     events: list[SpeechEvent] = []
     async with adapter.stream() as stream:
 
@@ -67,6 +95,8 @@ async def _call(adapter: FallbackSTT, audio: list[rtc.AudioFrame]) -> list[Speec
         for frame in [*audio, *[SILENCE] * stays]:
             stream.push_frame(frame)
             await asyncio.sleep(FRAME_SEC)
+            if meddle is not None:
+                await meddle(adapter, stream)
         stream.end_input()
         await listening
     return events
@@ -87,20 +117,21 @@ def _assert_times_go_on(events: list[SpeechEvent]) -> None:
     assert all(end <= start + 1e-6 for (_, end), (start, _) in pairwise(times)), times
 
 
-async def _run(seed: int, census: Census, *, standby: int = 0) -> None:
+async def _run(seed: int, census: Census, *, standby: int = 0, is_long: bool = False) -> None:
     fate = random.Random(seed)
-    audio, words = speech(fate, utterances=fate.randrange(1, 4))
+    utterances = fate.randrange(3, 8) if is_long else fate.randrange(1, 4)
+    audio, words = speech(fate, utterances, has_long_pauses=is_long)
     entries = _recognisers(fate, len(audio))
     adapter = FallbackSTT(
         entries,
         vad=ScriptedVAD(min_silence=0.2),
         silence_timeout=PATIENCE,
-        temporary_disable_sec=fate.choice((0.5, 5.0)),
+        temporary_disable_sec=fate.choice((0.5, 5.0, 15.0) if is_long else (0.5, 5.0)),
         probe=fate.choice(("live", "replay", None)),
         total_timeout=None,
         standby=standby,
     )
-    events = await _call(adapter, audio)
+    events = await _call(adapter, audio, _operator(fate) if is_long else None)
     await adapter.aclose()
     await turns(20)
 
@@ -123,3 +154,11 @@ async def test_every_word_is_heard_once_with_a_standby(first: int, census: Censu
     """Another one listens along, is lost as well, and takes over with what it heard."""
     for seed in range(first, first + PER_TEST):
         await _run(seed, census, standby=1)
+
+
+@pytest.mark.parametrize("standby", [0, 1])
+@pytest.mark.parametrize("first", SEEDS[:LONG_SEEDS:PER_TEST])
+async def test_every_word_is_heard_once_in_a_long_call(first: int, standby: int, census: Census):
+    """With pauses of many seconds, mutes, flushes, and recognisers taken out and preferred."""
+    for seed in range(first, first + PER_TEST):
+        await _run(seed, census, standby=standby, is_long=True)

@@ -47,8 +47,10 @@ def word_frames(number: int, length: int) -> list[rtc.AudioFrame]:
     ]
 
 
-def speech(fate: random.Random, utterances: int) -> tuple[list[rtc.AudioFrame], list[str]]:
-    """A caller's utterances with pauses between them, and the words in them."""
+def speech(
+    fate: random.Random, utterances: int, has_long_pauses: bool = False
+) -> tuple[list[rtc.AudioFrame], list[str]]:
+    """A caller's utterances with pauses between them, some of them long, and the words in them."""
     audio: list[rtc.AudioFrame] = [SILENCE] * fate.randrange(5, 20)
     words: list[str] = []
     for _ in range(utterances):
@@ -56,7 +58,8 @@ def speech(fate: random.Random, utterances: int) -> tuple[list[rtc.AudioFrame], 
             words.append(f"w{len(words) + 1}")
             audio += word_frames(len(words), fate.randrange(7, 14))
             audio += [SILENCE] * fate.randrange(4)
-        audio += [SILENCE] * fate.randrange(20, 60)
+        is_long = has_long_pauses and fate.random() < 0.3
+        audio += [SILENCE] * (fate.randrange(500, 900) if is_long else fate.randrange(20, 60))
     return audio, words
 
 
