@@ -155,4 +155,6 @@ def _unlike(word: str, other: str) -> float:
 def _misspelled(word: str, other: str) -> float:
     if word == other:
         return 0.0
+    if has_digits(other):
+        return _CHEAP
     return _MISHEARD if word[:_ALIKE] == other[:_ALIKE] else _DEAR

@@ -19,7 +19,10 @@ _LONGEST_END = 20  # a word's last letters, full stops, quotation marks and whit
 
 # Markup is not spoken, and neither is what is no letter or digit.
 _MARKUP = re.compile(r"<[^>]*>|\[[^\]]*\]")
-_OPEN_MARKUP = re.compile(r"(?:<[^>]*|\[[^\]]*)$")
+# A tag that is still being written; what only looks like one ("I <3 you", "a < b") ends soon.
+_OPEN_MARKUP = re.compile(r"(?:<(?:[/a-zA-Z][^<>]{0,80})?|\[[^\]]{0,30})\Z")
+# A model that pauses here has finished a sentence; that it goes on as "evening.com" is far rarer.
+_FINISHED = re.compile(r"[^\W\d_]{2}[.!?\u2026]+[\"'\u201d\u2019)\]]*\Z")
 _SILENT = re.compile(r"[\W_]+")
 
 # Where a sentence ends in a text that is complete. An abbreviation is taken for an end as well.
@@ -76,10 +79,9 @@ class Script:
     @property
     def whole_words(self) -> int:
         """How many words were handed over whole: the text may end in the middle of one."""
-        tokens = self.tokens
-        if self.ended or self.pieces[-1:] == [None]:
+        tokens, text = self.tokens, self.text
+        if self.ended or self.pieces[-1:] == [None] or _FINISHED.search(text):
             return len(tokens)
-        text = self.text
         tag = _OPEN_MARKUP.search(text)
         sure = tag.start() if tag else len(text) - needs_space(text, "x")
         return sum(token.end <= sure for token in tokens)
@@ -188,7 +190,9 @@ class Script:
             usual: How many letters a second the voice usually speaks, if that is known: nobody
                 suddenly speaks more than twice as fast.
         """
-        return self.letters >= MIN_JUDGED and audio_sec * fastest(usual) < self.letters
+        # a round number has few words: "eight billion" is much shorter than its digits one by one
+        letters = self.letters - 2 * sum(map(str.isdigit, without_markup(self.text)))
+        return letters >= MIN_JUDGED and audio_sec * fastest(usual) < letters
 
     def is_surely_spoken(self, audio_sec: float) -> bool:
         """Whether even a slow voice has spoken the whole text in ``audio_sec``."""

@@ -265,6 +265,13 @@ def test_markup_and_white_space_are_not_spoken(markup):
     assert [marked.is_owed(t) for t in (0.5, 1.5)] == [plain.is_owed(t) for t in (0.5, 1.5)]
 
 
+def test_large_round_number_may_be_spoken_in_a_moment():
+    """Digits say how long a number is only if they are spoken one by one."""
+    script = Script.of("8,000,000,000.")
+
+    assert not script.is_cut_short(0.7, usual=13.0)
+
+
 def test_audio_that_cannot_hold_its_text_is_cut_short():
     """Not even a voice at double speed speaks 200 letters in two seconds; ten are plenty."""
     script = script_of("word " * 30, "and half a sentence that nobody has ended yet" * 2)
@@ -456,7 +463,12 @@ def test_nobody_suddenly_speaks_more_than_twice_as_fast():
         (["Good evening. Ton"], 2),
         (["Good evening. Tonight "], 3),
         (["Good evening. "], 2),
-        (["Good evening."], 1),  # it may become "evening.com"
+        (["Good evening."], 2),
+        (["Good evening.\u201d"], 2),
+        (["It costs 4."], 2),  # it may become 4.50
+        (["Good evening,"], 1),
+        (["I <3 you so much. "], 5),
+        (["It is < 5 dollars. "], 4),
         (["Good evening -"], 2),
         (["Good evening <emotion val"], 2),
         (["Good evening [laugh"], 2),
