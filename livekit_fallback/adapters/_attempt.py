@@ -80,7 +80,6 @@ class Attempt(Ending, ABC, Generic[Item]):
         self.is_probe = assignment.is_probe
         self.facts: ErrorFacts | None = None  # set when the attempt fails, as is its error
         self.metrics: list[Any] = []  # the provider's, held back while this may be in vain
-        self.shown = ""  # the last words, as long as they may still change
         self.delivered = 0.0  # handed to the session: characters (LLM), seconds of audio (TTS)
         self.unfinished = False  # it succeeded, but the request goes on with another provider
         self.is_hedge = False  # asked while the one whose turn it is was silent

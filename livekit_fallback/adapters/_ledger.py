@@ -184,7 +184,8 @@ class Ledger:
         Args:
             event: What is new in it; ``None`` for nothing.
             is_meant: No plugin can have made it of a partial one.
-            is_last: No more audio comes, so a final without times stands for all of it.
+            is_last: No more audio comes, so a final without times stands for all the speech
+                before it, up to the last pause.
         """
         data = None if event is None else event.alternatives[0]
         end = self._end_of(data)
@@ -201,7 +202,9 @@ class Ledger:
             self._said.add(data.text)
         self.unconfirmed_at = self._kept.end
         if self._kept.end >= self._caught_up_at:
-            self._settled_to = self._kept.end if is_last else self._settled_by(self._kept.end)[0]
+            self._settled_to = self._settled_by(self._kept.end)[0]
+            if is_last and self._kept.pause_before(self._kept.end) is None:
+                self._settled_to = self._kept.end
         self._certain_in = 0.0 if is_meant else _CONFIRMED_SEC
 
     def is_timed(self, event: SpeechEvent) -> bool:

@@ -25,7 +25,6 @@ from ._probe import MakeProbe
 from ._replay import PAUSE_SEC, ReplayBuffer
 from ._request import Request
 from ._standby import Standby, Standbys
-from ._verdicts import Heard
 
 # A probe repeats the end of the last utterance: enough words to be sure of a transcript.
 _PROBE_SEC = 6.0
@@ -263,7 +262,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._partial = text if mark is Mark.INTERIM else ""
             self._ledger.confirm()
             new = self._ledger.new_in(event, is_final=mark is Mark.FINAL)
-            self._compare(attempt, "" if new is None else text_of(new), mark)
+            self._compare(attempt, mark)
             if mark is Mark.FINAL:
                 self._settle_words(attempt, new, is_meant=text != shown)
         if new is not None or mark is Mark.FINAL:
@@ -293,12 +292,12 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._close_utterance()
         self._leave_if_at_rest()
 
-    def _compare(self, attempt: ListenAttempt, new: str, mark: Mark) -> None:
-        attempt.shown = new if mark is Mark.INTERIM else ""
-        if self._request is not None and new:
+    def _compare(self, attempt: ListenAttempt, mark: Mark) -> None:
+        if self._request is not None:
             began = None if self._endpointing is None else self._endpointing.new_speech_at
-            heard = Heard(new, attempt.member.index, mark is Mark.FINAL)
-            self._request.verdicts.words_came(heard, new_speech_at=began)
+            self._request.verdicts.words_came(
+                attempt.member.index, is_final=mark is Mark.FINAL, new_speech_at=began
+            )
 
     def stood_the_test(self, attempt: ListenAttempt) -> None:
         """End the test of a recogniser that has stood for long, though the caller said nothing."""

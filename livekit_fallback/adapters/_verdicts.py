@@ -6,10 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..core.alignment import tokens_of
 from ..core.circuit import Permit
 from ..core.outcome import FailureKind, Outcome
-from ..core.said import Said
 from ..errors import AttemptReport, SilentError
 from . import _clock
 from ._chain import Chain
@@ -26,15 +24,6 @@ class Failed(NamedTuple):
     permit: Permit
     outcome: Outcome
     report: AttemptReport
-    shown: str = ""  # words that it gave, but not for good
-
-
-class Heard(NamedTuple):
-    """Words, who heard them, and whether for good."""
-
-    text: str
-    provider: int
-    is_final: bool
 
 
 class Verdicts:
@@ -45,9 +34,9 @@ class Verdicts:
     a conversation that nobody allows), and nobody's health is touched. A speech stream asks for
     nothing that could be wrong before there is speech, so there rejections count at once.
 
-    A recogniser that says nothing about speech has failed if another one says more about the same
-    audio than that had shown. If it makes nothing of it either, there are no words in it; if it
-    makes the same of it, the one that waited may have been right to wait. That excuses it once.
+    A recogniser that says nothing about speech has failed if another one says something about the
+    same audio. If that makes nothing of it either, there are no words in it. Where the caller has
+    begun to speak anew nobody knows which audio the words are from. That excuses it once.
 
     A provider that is about to be asked again has not failed the request yet.
 
@@ -81,8 +70,7 @@ class Verdicts:
     def make_good(self) -> None:
         """A retry came to an end: it decides about health, not what went before it."""
         if self._retried is not None:
-            permit, outcome, report, _ = self._retried
-            self._chain.only_count(permit, outcome, report)
+            self._chain.only_count(*self._retried)
             self._retried = None
 
     def settle(self) -> None:
@@ -91,36 +79,30 @@ class Verdicts:
         for failed in rejections:
             self._hold_against(failed)
 
-    def words_came(self, heard: Heard, *, new_speech_at: float | None) -> None:
+    def words_came(self, provider: int, *, is_final: bool, new_speech_at: float | None) -> None:
         """Hold silences against the providers if these are words that they have swallowed.
 
         Args:
-            heard: By another recogniser; or by one of them, asked again, that is there after all.
+            provider: Who heard them. For one that was asked again and now gives words for good
+                it was a fault of the connection, which is over.
+            is_final: Whether they are for good.
             new_speech_at: When the caller began to speak anew since the last of them was left.
         """
         if not self._silences:
             return
-        now, silences = _clock.now(), self._silences
+        now = _clock.now()
         if now - self._silent_at > _OTHER_SPEECH_SEC:
             self.forgive_silence()
-        elif new_speech_at is not None and now - new_speech_at > _NEW_WORDS_SEC:
-            self._silences = []
-            for failed in silences:
-                self._excuse(failed)
-        else:
-            self._silences = [s for s in silences if not self._is_judged(s, heard)]
-
-    def _is_judged(self, failed: Failed, heard: Heard) -> bool:
-        if failed.permit.provider == heard.provider:
-            self._acquit([failed])
-            return True
-        shown = Said(tuple(token.word for token in tokens_of(failed.shown)))
-        if shown.trim(heard.text):
-            self._hold_against(failed)
-            return True
-        if heard.is_final:
-            self._excuse(failed)
-        return heard.is_final
+            return
+        silences, self._silences = self._silences, []
+        is_new = new_speech_at is not None and now - new_speech_at > _NEW_WORDS_SEC
+        for failed in silences:
+            if failed.permit.provider != provider:
+                (self._excuse if is_new else self._hold_against)(failed)
+            elif is_final:
+                self._acquit([failed])
+            else:
+                self._silences.append(failed)
 
     def _excuse(self, failed: Failed) -> None:
         provider = failed.permit.provider
@@ -158,7 +140,7 @@ class Verdicts:
         self._acquit(held)
 
     def _hold_against(self, failed: Failed) -> None:
-        self._chain.record(failed.permit, failed.outcome, failed.report)
+        self._chain.record(*failed)
 
     def _acquit(self, held: list[Failed]) -> None:
         for failed in held:

@@ -39,7 +39,7 @@ class Arrears:
     def use_up(self, text: str, at: float) -> str:
         """The other one gives words; return those that were not expected."""
         rest = self._use_up(text)
-        if self._forget_before(at - _LATEST_SEC) and rest == text:
+        if rest == text and self._forget_before(at - _LATEST_SEC):
             rest = self._use_up(text)
         return rest
 

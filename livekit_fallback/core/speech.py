@@ -114,6 +114,8 @@ class Utterance:
     def _start(self, at: float) -> bool:
         opened_twice, self._open = self._open, True
         self._inherited = False  # this provider sends marks of its own, so it will send END too
+        if not opened_twice and not self._shown:
+            self._unheard_since = None  # what was begun before was a cough
         self._begin(at)
         return not opened_twice
 

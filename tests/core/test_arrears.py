@@ -87,3 +87,13 @@ def test_words_that_were_given_before():
 
     assert len(arrears) == 2
     assert arrears.use_up("two three", 3.5) == "three"
+
+
+def test_what_comes_behind_words_that_were_found_is_kept():
+    """One of the two may be slow, and hear everything."""
+    arrears = Arrears()
+    arrears.add("one two", 0.9)
+    arrears.add("three four", 1.9)
+
+    assert arrears.use_up("one two", 7.5) == ""
+    assert arrears.use_up("three four", 8.2) == ""

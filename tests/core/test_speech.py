@@ -169,8 +169,10 @@ def test_place_to_change_back_is_between_utterances(events, at_rest):
         ([START, INTERIM, FINAL], None),
         ([START, FINAL, INTERIM, INTERIM, END], 3.0),
         ([START, CHANGE], 1.0),
-        # a cough
+        # a cough, and words long after it
         ([START, END], None),
+        ([START, END, START, INTERIM], 3.0),
+        ([INTERIM, START], 1.0),
     ],
 )
 def test_where_words_that_are_not_settled_were_begun_is_known(events, since):
