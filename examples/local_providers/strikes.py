@@ -61,7 +61,12 @@ async def _ended(exchange: Exchange, fault: PostedFault) -> None:
     await exchange.wire.end()
 
 
+# A reset throws away what was sent and not read yet, and clients read within a few turns.
+_READ_SEC = 0.02
+
+
 async def _dropped(exchange: Exchange, fault: PostedFault) -> None:
+    await asyncio.sleep(_READ_SEC)
     exchange.wire.abort()
 
 
