@@ -51,7 +51,9 @@ class Ledger:
         self._said = Said()  # words whose audio is kept although they are settled
         self._said_from = 0.0  # where that audio begins
         self._settled_until = 0.0
-        self._settled_to = 0.0  # likewise, as a position, and by finals without times, too
+        self._settled_to = 0.0  # likewise, as a position
+        self._untimed_at: float | None = None  # where the last final came, if it has no times
+        self._is_last = False  # and whether any audio came after it
         self._certain_in = _CONFIRMED_SEC  # seconds from then
         self.unconfirmed_at: float | None = None  # where the last final came, until it is certain
         self._expected = Said()  # what the recogniser at work will hear again
@@ -174,7 +176,12 @@ class Ledger:
     @property
     def is_silent(self) -> bool:
         """Whether nothing was said after what is settled, as far as is known."""
-        return self._kept.is_silent_since(self._settled_to)
+        at = self._untimed_at
+        if at is None:
+            return self._kept.is_silent_since(self._settled_to)
+        if self._is_last and self._kept.pause_before(at) is None:
+            return self._kept.is_silent_since(at)
+        return self._kept.is_silent_since(self._settled_by(at)[0])
 
     def settle(
         self, event: SpeechEvent | None, *, is_meant: bool = False, is_last: bool = False
@@ -192,6 +199,7 @@ class Ledger:
         if end is not None:
             self._settled_until = max(self._settled_until, end)
             self._settled_to = end - self._begun_at + self._began_with
+            self._untimed_at = None
             self._kept.drop_before(self._settled_to)
             self._said.clear()
             self.unconfirmed_at = None
@@ -202,9 +210,7 @@ class Ledger:
             self._said.add(data.text)
         self.unconfirmed_at = self._kept.end
         if self._kept.end >= self._caught_up_at:
-            self._settled_to = self._settled_by(self._kept.end)[0]
-            if is_last and self._kept.pause_before(self._kept.end) is None:
-                self._settled_to = self._kept.end
+            self._untimed_at, self._is_last = self._kept.end, is_last
         self._certain_in = 0.0 if is_meant else _CONFIRMED_SEC
 
     def is_timed(self, event: SpeechEvent) -> bool:
