@@ -59,7 +59,7 @@ class ChatAttempt(Attempt[ChatChunk]):
 
     def _receive(self, chunk: ChatChunk) -> None:
         delta = chunk.delta
-        if delta is not None:
+        if delta is not None and (delta.extra or delta.tool_calls):
             self._learn(delta)
         if delta is not None and (delta.content or delta.tool_calls):
             if delta.tool_calls:

@@ -62,7 +62,7 @@ class Ledger:
         self._caught_up_at = 0.0  # from here on it hears what is said, if it hears no slower
         self._new_from: float | None = None  # before this nothing is new to it; None: all is
         self._shift: float | None = None  # of its times; None: not known yet
-        self._lost_until = 0.0  # position up to which it was said that audio is lost
+        self._told_lost_until = 0.0  # position up to which it was said that speech is lost
 
     def begin(self, elapsed: float) -> float:
         """Another recogniser is about to be given what is kept.
@@ -74,25 +74,33 @@ class Ledger:
         Returns:
             The time of its first sample.
         """
-        if self._said and self._kept.start > self._said_from + _SLACK_SEC:
+        if self._said and self._kept.lost_until > self._said_from + _SLACK_SEC:
             self._said.begin_anywhere()  # the audio of some was too old to be kept
         has_heard = self._settled_until > 0.0 or bool(self._said)
         self._new_from = self._settled_until if has_heard or self._begun_at else None
         self.unconfirmed_at = None
         self._expected = self._said.copy()
         self._began_with = self._kept.start
-        self._caught_up_at = 2 * self._kept.end - self._kept.speech_start
+        self._caught_up_at = self._kept.end + self._seconds_to_hear
         self._begun_at = self.time_of_kept(elapsed)
         self._shift = None
         return self._begun_at
 
+    @property
+    def _seconds_to_hear(self) -> float:
+        # silence takes none; a second is not worth looking for it
+        if self._kept.seconds <= _CONFIRMED_SEC:
+            return self._kept.seconds
+        return self._kept.end - self._kept.speech_start
+
     def lost_since(self, position: float | None) -> float:
-        """Return how much audio since a position is too old to be kept; each second once."""
-        if position is None or self._kept.start <= max(position, self._lost_until):
+        """Return how much speech since a position was too old to be kept; each second once."""
+        if position is None:
             return 0.0
-        lost = self._kept.start - max(position, self._lost_until)
-        self._lost_until = self._kept.start
-        return lost
+        lost = self._kept.lost_until - max(position, self._told_lost_until)
+        if lost > 0.0:
+            self._told_lost_until = self._kept.lost_until
+        return max(0.0, lost)
 
     def time_of_kept(self, elapsed: float) -> float:
         """Return the time of the oldest sample that is kept; see :meth:`begin`."""
@@ -143,7 +151,7 @@ class Ledger:
             self._said.keep_last(round((at - settled) * _WORDS_PER_SEC))
         else:
             self._said.clear()
-        self._said_from = self._kept.speech_start
+        self._said_from = self._kept.start
 
     def _settled_by(self, at: float) -> tuple[float, bool]:
         """Return what a final without times settles, and whether its words may lie after that."""
@@ -179,9 +187,8 @@ class Ledger:
         at = self._untimed_at
         if at is None:
             return self._kept.is_silent_since(self._settled_to)
-        if self._is_last and self._kept.pause_before(at) is None:
-            return self._kept.is_silent_since(at)
-        return self._kept.is_silent_since(self._settled_by(at)[0])
+        stands_for_all = self._is_last and self._kept.pause_before(at) is None
+        return self._kept.is_silent_since(at if stands_for_all else self._settled_by(at)[0])
 
     def settle(
         self, event: SpeechEvent | None, *, is_meant: bool = False, is_last: bool = False
@@ -206,7 +213,7 @@ class Ledger:
             return
         if data is not None:
             if not self._said:
-                self._said_from = self._kept.speech_start
+                self._said_from = self._kept.start
             self._said.add(data.text)
         self.unconfirmed_at = self._kept.end
         if self._kept.end >= self._caught_up_at:

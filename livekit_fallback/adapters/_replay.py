@@ -42,6 +42,7 @@ class ReplayBuffer:
         self._kept: deque[rtc.AudioFrame | None] = deque()
         self._seconds = 0.0
         self._end = 0.0
+        self.lost_until = 0.0  # where the newest speech ends that was dropped for its age
 
     @property
     def end(self) -> float:
@@ -158,6 +159,8 @@ class ReplayBuffer:
             oldest = self._kept.popleft()
             if oldest is not None:
                 self._seconds -= oldest.samples_per_channel / oldest.sample_rate
+                if _is_loud(oldest):
+                    self.lost_until = self.start
 
     def clear(self) -> None:
         """Drop everything: its words are settled."""

@@ -299,8 +299,7 @@ class Request:
             broke_off=not attempt.may_be_asked_again,
         )
         is_retried = attempt.may_move_on and self._walk.asks_again and not others_run
-        failed = Failed(attempt.permit, outcome, report)
-        self.verdicts.record(failed, is_retried=is_retried)
+        self.verdicts.record(Failed(attempt.permit, outcome, report), is_retried=is_retried)
         if failure.timed_out:
             # after it has failed: one silence is not to be told as two reasons
             self._chain.timing.cut_off(attempt, self)

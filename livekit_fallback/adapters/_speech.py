@@ -262,7 +262,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
             self._partial = text if mark is Mark.INTERIM else ""
             self._ledger.confirm()
             new = self._ledger.new_in(event, is_final=mark is Mark.FINAL)
-            self._compare(attempt, mark)
+            self._judge_silent_ones(attempt, mark)
             if mark is Mark.FINAL:
                 self._settle_words(attempt, new, is_meant=text != shown)
         if new is not None or mark is Mark.FINAL:
@@ -292,7 +292,7 @@ class FallbackRecognizeStream(OutboxStream[SpeechEvent], RecognizeStream):
         self._close_utterance()
         self._leave_if_at_rest()
 
-    def _compare(self, attempt: ListenAttempt, mark: Mark) -> None:
+    def _judge_silent_ones(self, attempt: ListenAttempt, mark: Mark) -> None:
         if self._request is not None:
             began = None if self._endpointing is None else self._endpointing.new_speech_at
             self._request.verdicts.words_came(

@@ -94,15 +94,15 @@ class Verdicts:
         if now - self._silent_at > _OTHER_SPEECH_SEC:
             self.forgive_silence()
             return
-        silences, self._silences = self._silences, []
+        own = [failed for failed in self._silences if failed.permit.provider == provider]
+        others = [failed for failed in self._silences if failed.permit.provider != provider]
         is_new = new_speech_at is not None and now - new_speech_at > _NEW_WORDS_SEC
-        for failed in silences:
-            if failed.permit.provider != provider:
-                (self._excuse if is_new else self._hold_against)(failed)
-            elif is_final:
-                self._acquit([failed])
-            else:
-                self._silences.append(failed)
+        judge = self._excuse if is_new else self._hold_against
+        for failed in others:
+            judge(failed)
+        if is_final:
+            self._acquit(own)
+        self._silences = [] if is_final else own
 
     def _excuse(self, failed: Failed) -> None:
         provider = failed.permit.provider

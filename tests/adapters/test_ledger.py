@@ -300,6 +300,16 @@ def test_audio_that_is_too_old_is_lost_once():
     assert line.ledger.lost_since(1.0) == pytest.approx(1.0)
 
 
+def test_silence_that_is_too_old_is_no_loss():
+    """Only speech is told to be lost."""
+    line = Line(capacity=2.0)
+    line.speak(0.5)
+    line.pause(9.5)
+    line.kept.trim()
+
+    assert line.ledger.lost_since(0.0) == pytest.approx(0.5)
+
+
 def test_the_next_one_is_told_what_was_said_already():
     """Its first words are those that were settled, spelt as it likes."""
     line = Line()
