@@ -138,6 +138,16 @@ def test_words_are_aligned_with_as_few_changes_as_possible(before: str, heard: s
     assert said(before).trim(heard) == rest
 
 
+def test_words_of_the_beginning_may_be_given_up():
+    """The rest is expected as before."""
+    again = said("one two three four")
+
+    again.drop_first(2)
+
+    assert len(again) == 2
+    assert again.use_up("three four five") == "five"
+
+
 @pytest.mark.parametrize(
     ("before", "heard"),
     [
